@@ -1,0 +1,39 @@
+# `make` alone lists the targets. Each builds .venv itself, from Python 3.11 alone.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test bench soak format clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: .venv/ready  ## a simulated PBX and a night's run against it: no account needed
+	$(BIN)/calls demo
+
+run: .venv/ready  ## the nightly job, with the settings in .dlt/
+	$(BIN)/calls run
+
+test: .venv/ready  ## lint, format check, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+bench: .venv/ready  ## speed, as ratios within one run
+	$(BIN)/python -m tests.bench
+
+soak: .venv/ready  ## long runs of the property tests
+	$(BIN)/pytest -m soak
+
+format: .venv/ready  ## rewrite the files in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the other targets made
+	rm -rf .venv demo published .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info sql/target sql/logs

@@ -1,0 +1,284 @@
+"""The command line, `calls`. Exit codes: see `pipelines.errors`; 0 is done, 2 is usage."""
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from pipelines import screen
+from pipelines.client import Client, mask_number, parse_number
+from pipelines.coverage import DAY, Stretch
+from pipelines.doctor import examine
+from pipelines.errors import CallsError, UsageWrong
+from pipelines.loading import Wish, open_budget, status_word
+from pipelines.nightly import build, describe_load, load_accounts, run_night, summarize
+from pipelines.publishing import publish
+from pipelines.records import ENDPOINTS
+from pipelines.sandbox.command import demo_settings, sandbox
+from pipelines.settings import Account, read_accounts
+from pipelines.signals import watch_signals
+from pipelines.status import describe_account, describe_budget
+from pipelines.warehouse import configure_dlt, read_target
+
+# From the mildest to the gravest: what a run of several accounts ends with.
+GRAVITY = (0, 75, 65, 69, 77, 78, 2, 1)
+DAY_TYPE = click.DateTime(["%Y-%m-%d"])
+
+
+class Commands(click.Group):
+    """Suggests the command that was meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1) if args else []
+        if args and self.get_command(ctx, args[0]) is None and close:
+            raise click.UsageError(f"There is no command '{args[0]}'; did you mean '{close[0]}'?", ctx)
+        return super().resolve_command(ctx, args)
+
+
+account_option = click.option("--account", "accounts", multiple=True, metavar="A", help="Only this one; repeatable.")
+destination_option = click.option(
+    "--destination", type=click.Choice(["duckdb", "postgres"]), default="duckdb", show_default=True
+)
+on_budget_option = click.option(
+    "--on-budget",
+    type=click.Choice(["wait", "stop"]),
+    default="wait",
+    show_default=True,
+    help="When no request is left: wait for the next, or stop with exit code 75.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON document.")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="call-warehouse")
+def cli() -> None:
+    """Copies a VoIPcloud PBX's call records into a warehouse, without losing or doubling one.
+
+    \b
+    No account yet?     calls demo
+    First time?         calls doctor     checks settings, key, address, clock, warehouse
+    Every night:        calls run        load, build, publish: reads only what is missing
+    Is it all there?    calls status
+    """
+
+
+@cli.command()
+@account_option
+@on_budget_option
+@destination_option
+@json_option
+def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, as_json: bool) -> None:
+    """The nightly job: load, build, publish."""
+    target, found = read_target(destination), read_accounts(accounts)
+    with watch_signals() as stop, screen.watch_loads(stop) as watcher, screen.watch_build() as on_build:
+        night = run_night(found, target, Wish(on_budget=on_budget), watcher, on_build)
+    if as_json:
+        _print_json(summarize(night))
+    else:
+        screen.print_night(night)
+    _finish(night.errors)
+
+
+@cli.command()
+@account_option
+@click.option("--endpoint", "endpoints", multiple=True, type=click.Choice(ENDPOINTS), help="Only this; repeatable.")
+@click.option("--from", "first", type=DAY_TYPE, help="Read again from this UTC day, settled or not.")
+@click.option("--to", "last", type=DAY_TYPE, help="Read again up to and with this UTC day.")
+@on_budget_option
+@click.option("--allow-shrink", is_flag=True, help="Replace days of which the PBX offers fewer calls than are stored.")
+@destination_option
+@json_option
+def load(
+    accounts: tuple[str, ...],
+    endpoints: tuple[str, ...],
+    first: datetime | None,
+    last: datetime | None,
+    on_budget: Any,
+    allow_shrink: bool,
+    destination: Any,
+    as_json: bool,
+) -> None:
+    """Read what is missing from the PBX into the raw tables."""
+    wish = Wish(endpoints or ENDPOINTS, _again(first, last), on_budget, allow_shrink)
+    target, found = read_target(destination), read_accounts(accounts)
+    with watch_signals() as stop, screen.watch_loads(stop) as watcher:
+        loads = load_accounts(found, target, wish, watcher)
+    if as_json:
+        _print_json({"loads": [describe_load(load) for load in loads]})
+    else:
+        screen.print_loads(loads)
+    _finish([load.error for load in loads])
+
+
+@cli.command("build")
+@click.option("--full-refresh", is_flag=True, help="Everything anew, instead of what was loaded since.")
+@destination_option
+@json_option
+def build_marts(full_refresh: bool, destination: Any, as_json: bool) -> None:
+    """SQL models over what was loaded, and their tests."""
+    with screen.watch_build() as on_build:
+        models = build(read_target(destination), on_build, full_refresh=full_refresh)
+    if as_json:
+        _print_json({"models": [vars(model) for model in models]})
+    else:
+        screen.print_models(models)
+
+
+@cli.command("publish")
+@destination_option
+@json_option
+def publish_marts(destination: Any, as_json: bool) -> None:
+    """The readers' copy: published/calls.duckdb and Parquet beside it, swapped in whole."""
+    published = publish(read_target(destination))
+    if as_json:
+        _print_json(vars(published))
+    else:
+        screen.print_published(published)
+
+
+@cli.command("status")
+@account_option
+@destination_option
+@json_option
+def show_status(accounts: tuple[str, ...], destination: Any, as_json: bool) -> None:
+    """What is loaded, what is missing, how fresh it is; also while a load is running."""
+    target = read_target(destination)
+    found = [describe_account(account, target) for account in read_accounts(accounts)]
+    if as_json:
+        _print_json({"accounts": found})
+    else:
+        screen.print_status(found)
+
+
+@cli.command("budget")
+@account_option
+@json_option
+def show_budget(accounts: tuple[str, ...], as_json: bool) -> None:
+    """May a request go now? What is used and left, and when the next may go."""
+    found = [describe_budget(account) for account in read_accounts(accounts)]
+    if as_json:
+        _print_json({"accounts": found})
+    else:
+        screen.print_budgets(found)
+
+
+@cli.command("system-status")
+@account_option
+@json_option
+def show_system_status(accounts: tuple[str, ...], as_json: bool) -> None:
+    """What the PBX's operator (NOC) says of its system. Costs one request."""
+    found = []
+    for account in read_accounts(accounts):
+        with _client(account) as client:
+            payload = client.fetch_system_status()
+        found.append({"account": account.name, "status": status_word(payload), "payload": payload})
+    if as_json:
+        _print_json({"accounts": found})
+    else:
+        for one in found:
+            screen.out.print(
+                f"{one['account']}: {one['status'] or orjson.dumps(one['payload']).decode()}", markup=False
+            )
+
+
+@cli.command()
+@click.argument("user")
+@click.argument("number")
+@click.option("--account", metavar="A", help="Which PBX, where several are set up.")
+@click.option("--yes", is_flag=True, help="Ring without asking first.")
+def dial(user: str, number: str, account: str | None, yes: bool) -> None:
+    """Ring USER, and once answered, NUMBER. Sent once, never repeated."""
+    user, number = parse_number(user, "USER"), parse_number(number, "NUMBER")
+    found = read_accounts((account,) if account else ())
+    if len(found) > 1:
+        raise UsageWrong(f"Several PBXs are set up; say which: --account {found[0].name}")
+    if not yes:
+        click.confirm(f"Ring {mask_number(user)}, then {mask_number(number)}?", abort=True)
+    with _client(found[0]) as client:
+        client.call_to_number(user, number)
+    screen.out.print("The PBX took the call: it is ringing.")
+
+
+@cli.command()
+@account_option
+@destination_option
+def doctor(accounts: tuple[str, ...], destination: Any) -> None:
+    """Check settings, budget, warehouse, key and address, clock; each with its remedy. Costs one request."""
+    target = read_target(destination)
+    findings = [finding for account in read_accounts(accounts) for finding in examine(account, target)]
+    screen.print_findings(findings)
+    sys.exit(_worst(finding.error for finding in findings))
+
+
+@cli.command()
+@click.option("--days", type=click.IntRange(1, 366), default=28, show_default=True, help="How far back calls go.")
+def demo(days: int) -> None:
+    """A simulated PBX and a night's run against it, in ./demo: no account needed."""
+    with demo_settings(Path("demo").absolute(), days):
+        target, found = read_target("duckdb"), read_accounts()
+        with watch_signals() as stop, screen.watch_loads(stop) as watcher, screen.watch_build() as on_build:
+            night = run_night(found, target, Wish(), watcher, on_build)
+        screen.print_night(night)
+        screen.print_demo(target)
+    _finish(night.errors)
+
+
+cli.add_command(sandbox)
+
+
+def main() -> None:
+    """Runs the command line, and turns every error into its exit code and a line that says what to do."""
+    os.umask(0o077)  # whatever is written holds calls or settings: the user's alone
+    configure_dlt()
+    try:
+        cli(standalone_mode=False, prog_name="calls")
+    except CallsError as error:
+        screen.say_error(error)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        screen.say("Nothing was done.")
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `calls status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _again(first: datetime | None, last: datetime | None) -> Stretch | None:
+    if first is None and last is None:
+        return None
+    if first and last and first > last:
+        raise UsageWrong(f"--from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+    return Stretch(first.date() if first else None, last.date() + DAY if last else None)
+
+
+def _client(account: Account) -> Client:
+    return Client(account.access, open_budget(account))
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+
+
+def _finish(errors: Sequence[CallsError | None]) -> None:
+    for error in filter(None, errors):
+        screen.say_error(error)
+    sys.exit(_worst(errors))
+
+
+def _worst(errors: Iterable[CallsError | None]) -> int:
+    return max((error.exit_code if error else 0 for error in errors), key=GRAVITY.index, default=0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Every error a user can meet, each named by its remedy, each with the exit code a scheduler sees.
+
+    CallsError                1   anything else
+    ├── UsageWrong            2   an argument
+    ├── UnexpectedPayload    65   the PBX sent what cannot be read
+    ├── PbxUnavailable       69   no answer, or a server error, after every retry
+    │   └── MayHaveRung           a click-to-call whose answer never came
+    ├── StoppedEarly         75   what was read is kept; run again later
+    │   ├── BudgetSpent           no request may leave before `until`
+    │   ├── AlreadyRunning        another run holds the account
+    │   ├── WarehouseLocked       another program holds the warehouse
+    │   └── Interrupted           a signal asked the run to stop
+    ├── KeyRefused           77   the key, or the address it was sent from
+    └── SettingsWrong        78   a setting
+
+A message says what happened, to what, and what to do. It never holds a key, a query string or a phone number.
+"""
+
+from typing import ClassVar
+
+
+class CallsError(Exception):
+    """Something went wrong that the user can do something about."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageWrong(CallsError):
+    """An argument cannot be used."""
+
+    exit_code = 2
+
+
+class UnexpectedPayload(CallsError):
+    """The PBX answered with something that cannot be read as call records."""
+
+    exit_code = 65
+
+
+class PbxUnavailable(CallsError):
+    """The PBX did not answer, or answered with a server error, until the retries were used up."""
+
+    exit_code = 69
+
+
+class MayHaveRung(PbxUnavailable):
+    """A click-to-call was sent and its answer never came, so the phones may have rung."""
+
+
+class StoppedEarly(CallsError):
+    """The run ended before everything was done; what it had read is kept."""
+
+    exit_code = 75
+
+
+class BudgetSpent(StoppedEarly):
+    """No request may leave before `until` (Unix seconds)."""
+
+    def __init__(self, message: str, until: float) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class AlreadyRunning(StoppedEarly):
+    """Another run of this account has not ended."""
+
+
+class WarehouseLocked(StoppedEarly):
+    """Another program has the warehouse open."""
+
+
+class Interrupted(StoppedEarly):
+    """A signal asked the run to stop."""
+
+
+class KeyRefused(CallsError):
+    """The PBX refused the key, or the address the request came from: it answers both alike."""
+
+    exit_code = 77
+
+
+class SettingsWrong(CallsError):
+    """A setting is missing or cannot be used."""
+
+    exit_code = 78

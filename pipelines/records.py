@@ -1,0 +1,297 @@
+"""Wire records → typed Arrow tables, and what cannot be read → rejected records with a reason.
+
+A page is read a column at a time; a page holding anything unusual is read again a record at a time, to the same
+rules. Known fields get types; lossless mis-typings (`"35"`, `35.0`, a number for a phone number) are taken; unknown
+fields are kept as JSON in `extra`. Nothing is dropped: a record is in the table or among the rejected.
+
+Field lists and what may be null: the vendor's article (version 1) and public clients of the live service.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import instants
+from pipelines.errors import UnexpectedPayload
+from pipelines.paging import out_of_place
+from pipelines.values import parse_value
+
+TEXT, INSTANT, NUMBER, FLAG = pa.string(), pa.timestamp("us", "UTC"), pa.int64(), pa.bool_()
+DATE = pa.date32()
+_VISIT: dict[str, pa.DataType] = {
+    "callerid": TEXT,
+    "inbound_number": TEXT,
+    "call_start_at": INSTANT,
+    "call_answered_at": INSTANT,
+    "call_finished_at": INSTANT,
+    "answered_by_user_name": TEXT,
+    "status": TEXT,
+}
+FIELDS: dict[str, dict[str, pa.DataType]] = {
+    "user_calls": {
+        "from_number": TEXT,
+        "to_number": TEXT,
+        "user_name": TEXT,
+        "is_inbound": FLAG,
+        "call_start_at": INSTANT,
+        "call_duration": NUMBER,
+        "call_finished_at": INSTANT,
+        "conversation_duration": NUMBER,
+    },
+    "queue_calls": {"queue_name": TEXT, **_VISIT},
+    "ringgroup_calls": {"ring_group_name": TEXT, **_VISIT},
+}
+ENDPOINTS = tuple(FIELDS)
+# Without these a record cannot be placed in time, in a queue, or in a direction.
+REQUIRED = {
+    "user_calls": ("call_start_at", "is_inbound"),
+    "queue_calls": ("queue_name", "call_start_at"),
+    "ringgroup_calls": ("ring_group_name", "call_start_at"),
+}
+# Each pair in its order in time; a record that turns it round would give a negative wait.
+IN_ORDER = (
+    ("call_start_at", "call_answered_at"),
+    ("call_start_at", "call_finished_at"),
+    ("call_answered_at", "call_finished_at"),
+)
+# As many records and none readable is another API, not a few bad records.
+HOPELESS_RECORDS = 10
+
+REJECTED_SCHEMA = pa.schema(
+    [
+        pa.field("account", TEXT, nullable=False),
+        pa.field("endpoint", TEXT, nullable=False),
+        pa.field("call_day", DATE, nullable=False),
+        pa.field("reason", TEXT, nullable=False),
+        pa.field("record", TEXT, nullable=False),
+        pa.field("loaded_at", INSTANT, nullable=False),
+    ]
+)
+
+
+def schema_of(endpoint: str) -> pa.Schema:
+    """The Arrow schema of `raw.<endpoint>`."""
+    required = REQUIRED[endpoint]
+    return pa.schema(
+        [
+            pa.field("account", TEXT, nullable=False),
+            pa.field("call_day", DATE, nullable=False),
+            pa.field("loaded_at", INSTANT, nullable=False),
+            *(pa.field(name, kind, nullable=name not in required) for name, kind in FIELDS[endpoint].items()),
+            pa.field("extra", TEXT),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A record that cannot be read: where it stood in the list, its JSON, and why."""
+
+    row: int
+    record: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: `seconds` (Unix, newest first) for each wire row; `table` of the readable ones, numbered in `rows`.
+
+    A record without a readable start has the second of the row below it, and so is replaced with the day it stands in.
+    `paged_by` is what tells a place in the list: as `seconds`, but an hour that comes twice in local time counts as
+    one second, because its order tells the two apart only where it is seen whole.
+    """
+
+    seconds: Sequence[int]
+    paged_by: Sequence[int]
+    table: pa.Table
+    rows: Sequence[int]
+    rejected: Sequence[Rejected]
+
+    def slice(self, start: int, stop: int) -> "Page":
+        """The wire rows `start` to before `stop`."""
+        low, high = bisect_left(self.rows, start), bisect_left(self.rows, stop)
+        return Page(
+            self.seconds[start:stop],
+            self.paged_by[start:stop],
+            self.table.slice(low, high - low),
+            [row - start for row in self.rows[low:high]],
+            [Rejected(bad.row - start, bad.record, bad.reason) for bad in self.rejected if start <= bad.row < stop],
+        )
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """A page's records, a row each, the unreadable ones among them with their `reasons` by row."""
+
+    table: pa.Table
+    extra: list[str | None]
+    twice: Mapping[int, int]
+    reasons: dict[int, str]
+
+
+def parse_page(endpoint: str, records: Sequence[Any], *, account: str, timezone: str, loaded_at: datetime) -> Page:
+    """Types one page of wire records, newest first.
+
+    Naive instants are read in `timezone`; in the autumn hour that comes twice, as the order of the list says.
+    Raises `UnexpectedPayload` where the list is not newest first, or has no readable record.
+    """
+    try:
+        typed = _parse_columns(endpoint, records, timezone)
+    except (pa.ArrowException, ValueError, TypeError, AttributeError, OverflowError):
+        typed = _parse_one_by_one(endpoint, records, timezone)
+    reasons = typed.reasons
+    for row, reason in _check(endpoint, typed.table):
+        reasons.setdefault(row, reason)
+    micros = typed.table[instants.START].cast(pa.int64()).to_pylist()
+    starts = {row: micro // 1_000_000 for row, micro in enumerate(micros) if micro is not None}
+    for row in out_of_place(starts):
+        reasons.setdefault(row, "call_start_at is not in the list's order, newest first")
+        del starts[row]
+    if records and (not starts or len(reasons) == len(records) >= HOPELESS_RECORDS):
+        raise UnexpectedPayload(
+            f"None of the {len(records)} records of {endpoint} can be read: {next(iter(reasons.values()))}. "
+            "Nothing was loaded from them. Has the PBX moved to another version of its API?"
+        )
+    table, extra = typed.table, typed.extra
+    rows: Sequence[int] = range(len(records))
+    if reasons:
+        rows = [row for row in rows if row not in reasons]
+        table, extra = table.take(pa.array(rows, NUMBER)), [extra[row] for row in rows]
+    seconds = _filled(starts, len(records))
+    return Page(
+        seconds=seconds,
+        paged_by=_filled(starts | {row: at for row, at in typed.twice.items() if row in starts}, len(records)),
+        table=_stamped(endpoint, table, extra, account, loaded_at),
+        rows=rows,
+        rejected=[Rejected(row, _json(records[row]), reason) for row, reason in sorted(reasons.items())],
+    )
+
+
+def days_of(page: Page) -> list[date]:
+    """Each wire row's UTC date."""
+    return [date.fromordinal(719_163 + second // 86_400) for second in page.seconds]
+
+
+def rejected_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows for `raw.rejected_records`."""
+    return pa.Table.from_pylist(list(rows), schema=REJECTED_SCHEMA)
+
+
+def _parse_columns(endpoint: str, records: Sequence[Any], timezone: str) -> _Typed:
+    fields = FIELDS[endpoint]
+    values = {name: [record.get(name) for record in records] for name in fields}
+    columns = {name: _array(kind, values[name]) for name, kind in fields.items() if kind != INSTANT}
+    at = {name: values[name] for name, kind in fields.items() if kind == INSTANT}
+    read = instants.parse_columns(at, timezone, columns.get("call_duration"))
+    table = _table(endpoint, columns | read.columns)
+    return _Typed(table, [_extra(record, fields) for record in records], read.twice, {})
+
+
+def _array(kind: pa.DataType, values: list[Any]) -> pa.Array:
+    if kind != TEXT and not {int, type(None)}.issuperset(map(type, values)):
+        raise TypeError
+    if kind != FLAG:
+        return pa.array(values, kind)
+    if not {0, 1, None}.issuperset(values):
+        raise ValueError
+    return pa.array(values, NUMBER).cast(FLAG)
+
+
+def _parse_one_by_one(endpoint: str, records: Sequence[Any], timezone: str) -> _Typed:
+    fields = FIELDS[endpoint]
+    rows: list[dict[str, Any]] = []
+    reasons: dict[int, str] = {}
+    for number, record in enumerate(records):
+        try:
+            rows.append(_parse_record(fields, record))
+        except ValueError as error:
+            reasons[number] = str(error)
+            start = record.get(instants.START) if isinstance(record, dict) else None
+            rows.append({instants.START: start if isinstance(start, str) else None})  # it has a place in the list
+    columns = {
+        name: pa.array([row.get(name) for row in rows], kind) for name, kind in fields.items() if kind != INSTANT
+    }
+    at = {name: [row.get(name) for row in rows] for name, kind in fields.items() if kind == INSTANT}
+    read, unreadable = instants.parse_each(at, timezone, columns.get("call_duration"))
+    extra = [None if row in reasons else _extra(record, fields) for row, record in enumerate(records)]
+    return _Typed(_table(endpoint, columns | read.columns), extra, read.twice, unreadable | reasons)
+
+
+def _table(endpoint: str, columns: Mapping[str, pa.Array]) -> pa.Table:
+    schema = pa.schema(FIELDS[endpoint].items())
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _parse_record(fields: Mapping[str, pa.DataType], record: Any) -> dict[str, Any]:
+    if not isinstance(record, dict):
+        raise ValueError("the record is not an object")
+    return {name: parse_value(name, kind, record.get(name)) for name, kind in fields.items()}
+
+
+def _check(endpoint: str, typed: pa.Table) -> list[tuple[int, str]]:
+    """Rows, numbered within the table, that are typed well and yet cannot be right."""
+    found: list[tuple[int, str]] = []
+
+    def note(mask: Any, reason: str) -> None:
+        found.extend((row, reason) for row in pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist())
+
+    for name in REQUIRED[endpoint]:
+        if typed[name].null_count:
+            note(pc.is_null(typed[name]), f"{name} is missing")
+    for earlier, later in IN_ORDER:
+        if earlier in FIELDS[endpoint] and later in FIELDS[endpoint]:
+            note(pc.less(typed[later], typed[earlier]), f"{later} is before {earlier}")
+    for name, kind in FIELDS[endpoint].items():
+        if kind == NUMBER:
+            note(pc.less(typed[name], 0), f"{name} is negative")
+        elif kind == TEXT:
+            note(pc.match_substring(typed[name], "\0"), f"{name} holds a NUL character, which Postgres cannot store")
+    return found
+
+
+def _filled(starts: dict[int, int], size: int) -> list[int]:
+    """A second for every wire row: one that tells none has that of the row below, or, at the bottom, of that above.
+
+    Below, because a call that arrives above must not move it to another day, and because it then belongs to what is
+    read again where a page's edge cuts it off from the row below.
+    """
+    below = next(reversed(starts.values()), 0)
+    seconds = []
+    for row in reversed(range(size)):
+        below = starts.get(row, below)
+        seconds.append(below)
+    return seconds[::-1]
+
+
+def _stamped(endpoint: str, typed: pa.Table, extra: list[str | None], account: str, loaded_at: datetime) -> pa.Table:
+    size = typed.num_rows
+    days = pc.cast(pc.floor_temporal(typed["call_start_at"], unit="day").cast(pa.timestamp("us")), DATE)
+    return pa.table(
+        [
+            pa.repeat(pa.scalar(account, TEXT), size),
+            days,
+            pa.repeat(pa.scalar(loaded_at, INSTANT), size),
+            *typed.columns,
+            pa.array(extra, TEXT),
+        ],
+        schema=schema_of(endpoint),
+    )
+
+
+def _extra(record: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
+    if record.keys() <= known.keys():
+        return None
+    return _json({name: value for name, value in record.items() if name not in known})
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # orjson reads 1024 levels and writes 254
+        return '"nested too deep to be kept"'

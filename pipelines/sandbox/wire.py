@@ -1,0 +1,130 @@
+"""How the simulated PBX speaks: its endpoints, instants, envelopes and codes.
+
+Source: the vendor's article on version 1 of its API, and, where that is silent, what clients of the live service show.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+Row = dict[str, object]
+Instants = npt.NDArray[np.datetime64]
+
+PREFIX = "/api/integration/v1/"
+MEANINGS: Mapping[int, str] = {
+    0: "Unknown error",
+    200: "Success",
+    400: "Parameters error",
+    401: "Authorization error",
+    402: "Your licence does not include this feature",
+    404: "Tenant not found",
+    405: "Method not allowed",
+    429: "Too Many Requests",
+    500: "Internal server error",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the article leaves open about one PBX.
+
+    envelope: "data" is `{"code", "data", "message": {"status"}}`, "status" is `{"status", "message", "code", "data"}`,
+    "bare" is the list alone (an error is then `{"code", "message"}`).
+    instants: "offset" and "naive" tell the local time of `timezone`, "Z" and "Z_millis" tell UTC. "naive" cannot tell
+    an autumn hour's two passes apart. Fractions of a second are written where there are any, always by "Z_millis".
+    day_filter: whose midnight `from_date` and `to_date` mean. to_date: whether that day itself is answered.
+    """
+
+    envelope: Literal["data", "status", "bare"] = "data"
+    instants: Literal["offset", "Z", "Z_millis", "naive"] = "Z_millis"
+    day_filter: Literal["local", "UTC"] = "local"
+    to_date: Literal["inclusive", "exclusive"] = "inclusive"
+    timezone: str = "Australia/Sydney"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One path of the API; a list of calls has a parameter that filters by the names in one of its fields."""
+
+    path: str
+    method: Literal["GET", "POST"] = "GET"
+    names_parameter: str = ""
+    names_field: str = ""
+
+
+ENDPOINTS: Mapping[str, Endpoint] = {
+    "user_calls": Endpoint("get-user-calls", "GET", "users_names", "user_name"),
+    "queue_calls": Endpoint("get-queue-calls", "GET", "queues_names", "queue_name"),
+    "ringgroup_calls": Endpoint("get-ringgroup-calls", "GET", "ringgroups_names", "ring_group_name"),
+    "system_status": Endpoint("get-system-status"),
+    "call_to_number": Endpoint("call-to-number", "POST"),
+}
+LISTS = tuple(name for name, endpoint in ENDPOINTS.items() if endpoint.names_field)
+BY_PATH: Mapping[str, str] = {PREFIX + endpoint.path: name for name, endpoint in ENDPOINTS.items()}
+
+
+def write_instants(instants: Instants, style: Style) -> list[str | None]:
+    """UTC instants (datetime64[ms]) as this PBX writes them; NaT becomes None."""
+    told, suffix = instants, "" if style.instants == "naive" else "Z"
+    if style.instants in ("offset", "naive"):
+        minutes = _offset_minutes(instants, style.timezone)
+        told = instants + minutes.astype("timedelta64[m]")
+        if style.instants == "offset":
+            return _finish(np.char.add(_digits(told, millis=False), _offset_texts(minutes)), instants)
+    text = _digits(told, millis=style.instants == "Z_millis")
+    return _finish(np.char.add(text, suffix) if suffix else text, instants)
+
+
+def write_envelope(style: Style, code: int, data: object, text: str = "") -> bytes:
+    """The JSON body for `data` under `code`, in this PBX's envelope; `text` explains an error."""
+    text = text or MEANINGS.get(code, MEANINGS[0])
+    if style.envelope == "bare":
+        return orjson.dumps(data if code == 200 else {"code": code, "message": text})
+    if style.envelope == "data":
+        status = "success" if code == 200 else text
+        return orjson.dumps({"code": code, "data": data, "message": {"status": status}})
+    status = "success" if code == 200 else "error"
+    return orjson.dumps({"status": status, "message": text, "code": code, "data": data})
+
+
+def _digits(instants: Instants, *, millis: bool) -> npt.NDArray[np.str_]:
+    text = np.datetime_as_string(instants, unit="ms")
+    if millis:
+        return text
+    whole = instants == instants.astype("datetime64[s]")
+    seconds: npt.NDArray[np.str_] = text.astype("U19")
+    return seconds if whole.all() else np.where(whole, seconds, text)
+
+
+def _finish(text: npt.NDArray[np.str_], instants: Instants) -> list[str | None]:
+    told: npt.NDArray[np.object_] = text.astype(object)
+    told[np.isnat(instants)] = None
+    told_list: list[str | None] = told.tolist()
+    return told_list
+
+
+def _offset_minutes(instants: Instants, timezone: str) -> npt.NDArray[np.int64]:
+    # Every zone's changes since 1972 fall on a quarter of an hour of UTC, so one look-up a quarter serves a page.
+    minutes = np.where(np.isnat(instants), 0, instants.astype("datetime64[m]").astype(np.int64))
+    quarters, places = np.unique(minutes // 15, return_inverse=True)
+    offsets = [_offset_at(quarter, timezone) for quarter in quarters.tolist()]
+    return np.array(offsets, dtype=np.int64)[places]
+
+
+@lru_cache(maxsize=200_000)
+def _offset_at(quarter: int, timezone: str) -> int:
+    offset = datetime.fromtimestamp(quarter * 900, ZoneInfo(timezone)).utcoffset()
+    return int(offset.total_seconds() // 60) if offset else 0
+
+
+def _offset_texts(minutes: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
+    known, places = np.unique(minutes, return_inverse=True)
+    texts = [f"{'-' if m < 0 else '+'}{abs(m) // 60:02}:{abs(m) % 60:02}" for m in known.tolist()]
+    return np.array(texts, dtype="U6")[places]

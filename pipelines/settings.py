@@ -1,0 +1,275 @@
+"""Settings, from dlt's own layers: environment, `.dlt/secrets.toml`, `.dlt/config.toml`; section `[sources.voipcloud]`.
+
+Several PBXs stand in `[sources.voipcloud.accounts.<name>]` with the same keys, each taking what it lacks from the
+section above, but for the key. One alone is named `main`. A wrong setting raises `SettingsWrong` with the ways to set
+it.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import dlt
+import platformdirs
+
+from pipelines.budget import Limits
+from pipelines.client import NAMES_PARAMETER, Access
+from pipelines.coverage import Rules
+from pipelines.errors import SettingsWrong, UsageWrong
+
+SECTION = "sources.voipcloud"
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+DEFAULT_TIMEZONE = "UTC"
+DEFAULTS: dict[str, float] = {
+    "settle_hours": 24,  # the PBX may still add to a day for as long after it ended
+    "open_call_days": 7,  # a call unfinished for longer will never end
+    "package_pages": 25,  # pages loaded at once: the most that an interruption reads again
+    "timeout_seconds": 60,  # one request, from its first byte to the answer's last
+}
+BUDGET_DEFAULTS: dict[str, float] = {"requests": 100, "window_seconds": 900, "reserve_interactive": 5}
+BUDGET_KEYS = {"ledger", *BUDGET_DEFAULTS}
+KEYS = {"base_url", "api_key", "timezone", "start_date", "budget", "accounts", *DEFAULTS, *NAMES_PARAMETER.values()}
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Account:
+    """One PBX: how to reach it, what to ask for, and what it may cost."""
+
+    name: str
+    access: Access
+    timezone: str
+    start_date: date | None
+    names: Mapping[str, str]  # names filter by endpoint; '' is all
+    limits: Limits
+    ledger: Path
+    rules: Rules
+    package_pages: int
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def host(self) -> str:
+        """The PBX's host and port, as the budget is counted by."""
+        return urlsplit(self.access.base_url).netloc
+
+
+def home() -> Path:
+    """Where ledger, locks and dlt's working folder live: `CALLS_HOME`, or the user's state folder."""
+    return Path(os.environ.get("CALLS_HOME") or platformdirs.user_state_path("call-warehouse")).expanduser().absolute()
+
+
+def read_accounts(only: tuple[str, ...] = ()) -> list[Account]:
+    """Every account that is set up, or those named in `only`, in their order of appearance."""
+    names = _account_names()
+    for name in only:
+        if name not in names:
+            raise UsageWrong(f"There is no account '{name}'{_meant(name, names)}. Set up: {', '.join(names)}.")
+    return [read_account(name) for name in names if not only or name in only]
+
+
+def read_account(name: str) -> Account:
+    """One account's settings, each checked."""
+    if not NAME.fullmatch(name):
+        raise SettingsWrong(f"The account name '{name}' cannot be used: lower-case letters, digits and _, 40 at most.")
+    _check_keys(name)
+    zone = _get(name, "timezone", _zone)
+    base_url = _get(name, "base_url", _base_url)
+    limits = _limits(name)
+    warnings = () if zone else (f"{name}: timezone is not set, so UTC is taken. {_ways(name, 'timezone')}",)
+    return Account(
+        name=name,
+        access=Access(
+            account=name,
+            base_url=_required(name, "base_url", base_url, "the PBX's own address, https://…"),
+            api_key=_api_key(name),
+            timeout_seconds=_or_default(name, "timeout_seconds", _positive),
+            window_seconds=limits.window_seconds,
+        ),
+        timezone=zone or DEFAULT_TIMEZONE,
+        start_date=_get(name, "start_date", _date),
+        names={endpoint: _get(name, key, _names) or "" for endpoint, key in NAMES_PARAMETER.items()},
+        limits=limits,
+        ledger=Path(_budget(name, "ledger", str) or home() / "ledger.sqlite").expanduser(),
+        rules=Rules(
+            settle_hours=_or_default(name, "settle_hours", _not_negative),
+            open_call_days=int(_or_default(name, "open_call_days", _not_negative)),
+        ),
+        package_pages=int(_or_default(name, "package_pages", _whole)),
+        warnings=warnings,
+    )
+
+
+def _account_names() -> list[str]:
+    names: dict[str, None] = {}
+    for source in (dlt.config, dlt.secrets):
+        table: Any = source.get(f"{SECTION}.accounts")
+        names |= dict.fromkeys(table if isinstance(table, Mapping) else ())
+    prefix = "SOURCES__VOIPCLOUD__ACCOUNTS__"
+    names |= dict.fromkeys(
+        key.removeprefix(prefix).split("__")[0].lower() for key in os.environ if key.startswith(prefix)
+    )
+    return list(names) or ["main"]
+
+
+def _is_alone(name: str) -> bool:
+    return name == "main" and _account_names() == ["main"] and not dlt.config.get(f"{SECTION}.accounts.main")
+
+
+def _raw(name: str, key: str, *, secret: bool = False) -> Any:
+    """The account's own value, or the one of the section above."""
+    source = dlt.secrets if secret else dlt.config
+    own: Any = source.get(f"{SECTION}.accounts.{name}.{key}")
+    if own is None and (not secret or _is_alone(name)):
+        own = source.get(f"{SECTION}.{key}")
+    return own
+
+
+def _get(name: str, key: str, parse: Callable[[Any], T]) -> T | None:
+    value = _raw(name, key)
+    if value is None or value == "":
+        return None
+    try:
+        return parse(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SettingsWrong(f"{name}: the setting {key} cannot be used: {error}. {_ways(name, key)}") from None
+
+
+def _or_default(name: str, key: str, parse: Callable[[Any], float]) -> float:
+    value = _get(name, key, parse)
+    return float(DEFAULTS[key]) if value is None else value
+
+
+def _budget(name: str, key: str, parse: Callable[[Any], T]) -> T | None:
+    return _get(name, f"budget.{key}", parse)
+
+
+def _limits(name: str) -> Limits:
+    def of(key: str, parse: Callable[[Any], float]) -> float:
+        value = _budget(name, key, parse)
+        return float(BUDGET_DEFAULTS[key]) if value is None else value
+
+    return Limits(
+        requests=int(of("requests", _whole)),
+        window_seconds=of("window_seconds", _positive),
+        reserve_interactive=int(of("reserve_interactive", _not_negative)),
+    )
+
+
+def _required(name: str, key: str, value: T | None, what: str) -> T:
+    if value is None:
+        raise SettingsWrong(f"{name}: the setting {key} is missing: {what}. {_ways(name, key)}")
+    return value
+
+
+def _api_key(name: str) -> str:
+    key = _raw(name, "api_key", secret=True)
+    if key is None or not str(key).strip():
+        raise SettingsWrong(
+            f"{name}: the setting api_key is missing: the PBX's portal shows it under Billing, Edit details. "
+            f"{_ways(name, 'api_key', secret=True)}"
+        )
+    text = str(key).strip()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise SettingsWrong(f"{name}: the setting api_key holds characters that no key has. Copy it again.")
+    return text
+
+
+def _ways(name: str, key: str, *, secret: bool = False) -> str:
+    alone = _is_alone(name)
+    section = SECTION if alone else f"{SECTION}.accounts.{name}"
+    file = "secrets.toml" if secret else "config.toml"
+    if "." in key:
+        subsection, key = key.split(".")
+        section = f"{section}.{subsection}"
+    variable = f"{section}.{key}".replace(".", "__").upper()
+    return f"Set {key} in [{section}] of .dlt/{file} in the folder you run from ({Path.cwd().name}/), or {variable}."
+
+
+def _check_keys(name: str) -> None:
+    """A misspelt setting would silently be a default."""
+    for path, known in (
+        (SECTION, KEYS),
+        (f"{SECTION}.accounts.{name}", KEYS - {"accounts"}),
+        (f"{SECTION}.budget", BUDGET_KEYS),
+        (f"{SECTION}.accounts.{name}.budget", BUDGET_KEYS),
+    ):
+        table: Any = dlt.config.get(path)
+        for key in table if isinstance(table, Mapping) else ():
+            if key not in known:
+                raise SettingsWrong(f"[{path}] has no setting '{key}'{_meant(key, known)}.")
+
+
+def _meant(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, sorted(known), 1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _zone(value: Any) -> str:
+    try:
+        ZoneInfo(str(value))
+    except (OSError, ValueError):
+        raise ValueError(f"'{value}' is no IANA time zone, such as Australia/Sydney") from None
+    return str(value)
+
+
+def _base_url(value: Any) -> str:
+    parts = urlsplit(str(value).strip())
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("it has to be an address such as https://au.voipcloud.online")
+    if parts.username or parts.password:
+        raise ValueError("it holds a user or password, which would be shown in messages; the key goes into api_key")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("http would send the key in the clear; only https is taken, but for this machine itself")
+    return str(value).strip().rstrip("/")
+
+
+def _date(value: Any) -> date:
+    try:
+        day = value if isinstance(value, date) else date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"'{value}' is no date such as 2026-01-31") from None
+    if day.year < 1990:
+        raise ValueError("it is before there were such PBXs")
+    return day
+
+
+def _names(value: Any) -> str:
+    names = value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
+    for one in names:
+        if "," in str(one):
+            raise ValueError(
+                f"the PBX separates names by commas, so it cannot be asked for '{one}': leave the filter out"
+            )
+    return ",".join(sorted({str(one).strip() for one in names if str(one).strip()}))
+
+
+def _positive(value: Any) -> float:
+    number = _not_negative(value)
+    if number <= 0:
+        raise ValueError("it has to be more than 0")
+    return number
+
+
+def _not_negative(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError("it has to be a number") from None
+    if not 0 <= number < 1e9:
+        raise ValueError("it has to be 0 or more")
+    return number
+
+
+def _whole(value: Any) -> float:
+    number = _positive(value)
+    if number != int(number):
+        raise ValueError("it has to be a whole number")
+    return number

@@ -1,0 +1,204 @@
+"""DuckDB or Postgres: the one place that knows which. Opens it, loads packages into `raw`, reads the state back.
+
+The destination is the truth: each run begins by restoring state and schema from it, and drops what an earlier run had
+extracted and not loaded. So a run killed between two of dlt's steps, a deleted warehouse, or one restored from a backup
+can leave neither a gap nor a doubled row; it costs reading one package again.
+"""
+
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import dlt
+import duckdb
+from dlt.common.destination.exceptions import DestinationException
+from dlt.common.exceptions import DltException
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from pipelines.coverage import Coverage
+from pipelines.errors import CallsError, SettingsWrong, WarehouseLocked
+from pipelines.reading import Package
+from pipelines.settings import Account, home
+from pipelines.voipcloud import TABLES, Status, read_coverage, voipcloud
+
+DATASET = "raw"
+Engine = Literal["duckdb", "postgres"]
+# What the loads rely on, wherever `calls` is run from; the environment can still say otherwise.
+DLT_CONFIG = {
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "RUNTIME__LOG_LEVEL": "ERROR",
+    "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true",
+    "LOAD__TRUNCATE_STAGING_DATASET": "true",  # calls stand in `raw` once, and not in a copy as well
+    "LOAD__DELETE_COMPLETED_JOBS": "true",  # nor in files of the working folder
+    "LOAD__RAISE_ON_MAX_RETRIES": "3",
+    "EXTRACT__NEXT_ITEM_MODE": "fifo",  # what speaks of a package is written after its calls are read
+    "RUNTIME__INTERCEPT_SIGNALS": "false",  # a signal ends the reading, and lets the load finish
+}
+# Parquet is what DuckDB reads fastest; Postgres takes CSV by COPY without a further driver.
+FILE_FORMATS: dict[Engine, Any] = {"duckdb": "parquet", "postgres": "csv"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to load: a DuckDB file, or a Postgres URL, which is not shown because it holds a password."""
+
+    engine: Engine
+    credentials: str
+
+    def __repr__(self) -> str:
+        return f"Target({self.engine})"
+
+    @property
+    def path(self) -> Path:
+        """The DuckDB file."""
+        return Path(self.credentials)
+
+    @property
+    def shown(self) -> str:
+        """What to call it in a message."""
+        return self.path.name if self.engine == "duckdb" else "the Postgres warehouse"
+
+
+def configure_dlt() -> None:
+    """Sets what the loads rely on, unless the environment already does."""
+    for name, value in DLT_CONFIG.items():
+        os.environ.setdefault(name, value)
+
+
+def read_target(engine: Engine) -> Target:
+    """The destination by dlt's own settings: `destination.<engine>.credentials`."""
+    credentials: Any = dlt.secrets.get(f"destination.{engine}.credentials")
+    credentials = credentials or dlt.config.get(f"destination.{engine}.credentials")
+    if engine == "duckdb":
+        text = str(credentials or "warehouse.duckdb").removeprefix("duckdb:///")
+        return Target(engine, str(Path(text).expanduser().absolute()))
+    if not credentials:
+        raise SettingsWrong(
+            'The Postgres warehouse has no address. Set credentials = "postgresql://…" in [destination.postgres] of '
+            ".dlt/secrets.toml, or DESTINATION__POSTGRES__CREDENTIALS."
+        )
+    return Target(engine, str(credentials))
+
+
+@contextmanager
+def open_for_writing(target: Target) -> Iterator[None]:
+    """Holds the warehouse open, so that nobody else can lock it while a run spends budget.
+
+    Raises `WarehouseLocked` or `SettingsWrong` before the first request. DuckDB shares one file among the connections
+    of one process. A Postgres locks nobody out; `restore_pipeline` is what tries it.
+    """
+    if target.engine == "postgres":
+        yield
+        return
+    try:
+        connection = duckdb.connect(target.credentials)
+    except duckdb.Error as error:
+        raise _cannot_open(target, error) from None
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+def restore_pipeline(account: str, target: Target) -> dlt.Pipeline:
+    """The account's pipeline with state and schema as the destination has them, and nothing pending."""
+    folder = home() / "dlt"
+    shutil.rmtree(folder / _pipeline_name(account), ignore_errors=True)
+    pipeline = _pipeline(account, target, folder)
+    with _load_errors(target):
+        pipeline.sync_destination()
+    return pipeline
+
+
+def restore_coverage(account: str, target: Target, folder: Path) -> dict[str, Coverage]:
+    """Coverage by endpoint, read from the destination into an empty folder, apart from any load."""
+    pipeline = _pipeline(account, target, folder)
+    with _load_errors(target):
+        pipeline.sync_destination()
+    return coverage_of(pipeline)
+
+
+def coverage_of(pipeline: dlt.Pipeline) -> dict[str, Coverage]:
+    """Coverage by endpoint, as the warehouse has it."""
+    return read_coverage(pipeline.state)
+
+
+def load_package(
+    pipeline: dlt.Pipeline,
+    target: Target,
+    account: Account,
+    package: Package,
+    reading: Iterator[None],
+    status: Status | None,
+) -> None:
+    """Loads a package in one go, while `reading` goes on filling it. On an error the next run reads it again."""
+    there: Collection[str] = pipeline.default_schema.tables if pipeline.default_schema_name else ()
+    missing = [name for name in TABLES if name not in there]
+    source = voipcloud(account.name, account.timezone, package, reading, status, datetime.now(UTC), missing)
+    with _load_errors(target):
+        pipeline.run(source, loader_file_format=FILE_FORMATS[target.engine])
+
+
+def read_local_state(account: str) -> Mapping[str, Any]:
+    """The state as of the last package on this machine, readable while a load is running; empty if there is none."""
+    folder = home() / "dlt"
+    if not (folder / _pipeline_name(account) / "state.json").exists():
+        return {}
+    try:
+        return dict(dlt.attach(_pipeline_name(account), pipelines_dir=str(folder)).state)
+    except (DltException, OSError):  # it is being replaced this moment
+        return {}
+
+
+def _pipeline_name(account: str) -> str:
+    return f"calls_{account}"
+
+
+def _pipeline(account: str, target: Target, folder: Path) -> dlt.Pipeline:
+    # A staging dataset for each account: merges that share one lose and double rows when they run side by side.
+    layout = f"%s_staging_{account}"
+    if target.engine == "duckdb":
+        destination: Any = dlt.destinations.duckdb(target.credentials, staging_dataset_name_layout=layout)
+    else:
+        destination = dlt.destinations.postgres(target.credentials, staging_dataset_name_layout=layout)
+    return dlt.pipeline(
+        _pipeline_name(account), pipelines_dir=str(folder), destination=destination, dataset_name=DATASET
+    )
+
+
+@contextmanager
+def _load_errors(target: Target) -> Iterator[None]:
+    """dlt's and the database's errors in a line; their own text may quote rows."""
+    try:
+        yield
+    except (PipelineStepFailed, DestinationException, DltException, duckdb.Error, OSError) as error:
+        cause: BaseException = error
+        while (deeper := getattr(cause, "exception", None) or cause.__cause__) is not None:
+            cause = deeper
+        if _is_lock(cause):
+            raise _cannot_open(target, cause) from None
+        raise CallsError(
+            f"{target.shown} did not take the package ({type(cause).__name__}). What was loaded before stands, and the "
+            "next run reads this package again. Is the disk full, the connection gone, or a table altered by hand?"
+        ) from None
+
+
+def _is_lock(error: BaseException) -> bool:
+    return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
+
+
+def _cannot_open(target: Target, error: BaseException) -> CallsError:
+    if _is_lock(error):
+        return WarehouseLocked(
+            f"{target.shown} is open in another program, and DuckDB lets one write or many read, never both. Close it "
+            "there (dashboards belong on published/calls.duckdb) and run again. No request was spent on this."
+        )
+    return SettingsWrong(
+        f"The warehouse {target.path.name} cannot be opened ({type(error).__name__}). Check that its folder exists and "
+        "is yours, that the file is a DuckDB database, and credentials in [destination.duckdb]."
+    )

@@ -1,0 +1,30 @@
+{#-
+    Incremental marts are replaced date by date. `int_dates__touched` says which dates a build must look at, by reach: how
+    far from a reloaded day a number can change. The same condition picks what is deleted and what is inserted.
+-#}
+{% macro touched(reach, column='local_date') -%}
+    {%- set dates = ref('int_dates__touched') -%}
+    {%- if is_incremental() -%}
+        {{ is_touched(dates, reach, column) }}
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro is_touched(dates, reach, column) -%}
+    {%- set table = column.rpartition('.')[0] -%}
+    ({{ table ~ '.' if table }}account, {{ column }}) in (select account, local_date from {{ dates }} where reach = '{{ reach }}')
+{%- endmacro %}
+
+{#- `meta.reach` names the reach, `unique_key[1]` the column that holds the date, `meta.always` rows replaced every time. -#}
+{% macro get_incremental_replace_sql(arguments) %}
+    {%- set meta = config.get('meta') or {} -%}
+    {%- set dates = builtins.ref('int_dates__touched') -%}
+    {%- set columns = arguments.dest_columns | map(attribute='quoted') | join(', ') -%}
+    delete from {{ arguments.target_relation }}
+    where {{ is_touched(dates, meta.get('reach', 'day'), arguments.unique_key[1]) }}
+    {%- if meta.get('always') %} or {{ meta.get('always') }}{% endif %};
+
+    insert into {{ arguments.target_relation }} ({{ columns }})
+    select {{ columns }} from {{ arguments.temp_relation }};
+{% endmacro %}

@@ -1,0 +1,18 @@
+{{ config(unique_key=['account', 'local_date']) }}
+
+with measured as (
+    select
+        account,
+        queue_kind,
+        queue_name,
+        local_date,
+        {{ queue_measures() }}
+    from {{ ref('queue_calls') }}
+    where {{ touched('day') }}
+    group by account, queue_kind, queue_name, local_date
+)
+
+select
+    *,
+    {{ queue_rates() }}
+from measured

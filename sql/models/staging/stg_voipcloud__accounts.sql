@@ -1,0 +1,5 @@
+select
+    cast(account as text) as account,
+    cast(timezone as text) as timezone,
+    loaded_at
+from {{ source('raw', 'accounts') }}

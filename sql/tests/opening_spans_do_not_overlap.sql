@@ -1,0 +1,12 @@
+-- Spans of one queue and weekday that overlap would count a call twice; a span past midnight must be written as two.
+with spans as (
+    select
+        *,
+        lag(closes_minute) over (
+            partition by account, queue_kind, queue_name, iso_weekday order by opens_minute, closes_minute
+        ) as closed_before_minute
+    from {{ ref('int_queues__opened') }}
+)
+
+select * from spans
+where opens_minute < closed_before_minute or opens_minute > closes_minute or opens_minute < 0 or closes_minute > 1440
