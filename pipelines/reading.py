@@ -326,16 +326,11 @@ def _split(pages: list[Page], whole_from: date) -> tuple[dict[date, list[Page]],
     by_day: dict[date, list[Page]] = {}
     waiting: list[Page] = []
     for page in pages:
-        days = records.days_of(page)
-        start = 0
-        while start < len(days):
-            stop = next((row for row in range(start, len(days)) if days[row] != days[start]), len(days))
-            part = page.slice(start, stop)
-            if days[start] >= whole_from:
-                by_day.setdefault(days[start], []).append(part)
+        for day, part in records.split_days(page):
+            if day >= whole_from:
+                by_day.setdefault(day, []).append(part)
             else:
                 waiting.append(part)
-            start = stop
     return by_day, waiting
 
 

@@ -7,8 +7,8 @@ fields are kept as JSON in `extra`. Nothing is dropped: a record is in the table
 Field lists and what may be null: the vendor's article (version 1) and public clients of the live service.
 """
 
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -60,6 +60,8 @@ IN_ORDER = (
     ("call_start_at", "call_finished_at"),
     ("call_answered_at", "call_finished_at"),
 )
+DAY_SECONDS = 86_400
+EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 # As many records and none readable is another API, not a few bad records.
 HOPELESS_RECORDS = 10
 
@@ -173,9 +175,14 @@ def parse_page(endpoint: str, records: Sequence[Any], *, account: str, timezone:
     )
 
 
-def days_of(page: Page) -> list[date]:
-    """Each wire row's UTC date."""
-    return [date.fromordinal(719_163 + second // 86_400) for second in page.seconds]
+def split_days(page: Page) -> Iterator[tuple[date, Page]]:
+    """The page's wire rows by UTC date, newest first."""
+    start = 0
+    while start < len(page.seconds):
+        day = page.seconds[start] // DAY_SECONDS
+        stop = bisect_right(page.seconds, -day * DAY_SECONDS, lo=start, key=lambda second: -second)
+        yield date.fromordinal(EPOCH_ORDINAL + day), page.slice(start, stop)
+        start = stop
 
 
 def rejected_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -190,7 +197,9 @@ def _parse_columns(endpoint: str, records: Sequence[Any], timezone: str) -> _Typ
     at = {name: values[name] for name, kind in fields.items() if kind == INSTANT}
     read = instants.parse_columns(at, timezone, columns.get("call_duration"))
     table = _table(endpoint, columns | read.columns)
-    return _Typed(table, [_extra(record, fields) for record in records], read.twice, {})
+    known = fields.keys()
+    extra = [None if record.keys() <= known else _extra(record, fields) for record in records]
+    return _Typed(table, extra, read.twice, {})
 
 
 def _array(kind: pa.DataType, values: list[Any]) -> pa.Array:
@@ -261,6 +270,8 @@ def _filled(starts: dict[int, int], size: int) -> list[int]:
     Below, because a call that arrives above must not move it to another day, and because it then belongs to what is
     read again where a page's edge cuts it off from the row below.
     """
+    if len(starts) == size:
+        return list(starts.values())
     below = next(reversed(starts.values()), 0)
     seconds = []
     for row in reversed(range(size)):

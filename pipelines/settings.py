@@ -6,6 +6,7 @@ it.
 """
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -242,6 +243,8 @@ def _date(value: Any) -> date:
 
 
 def _names(value: Any) -> str:
+    if isinstance(value, str) and value.lstrip().startswith("["):  # a list, as an environment variable holds it
+        value = json.loads(value)
     names = value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
     for one in names:
         if "," in str(one):

@@ -40,7 +40,7 @@ def main() -> None:
         click.echo(f"  memory, all pages / a fifth of them  {ours[1] / many[1]:6.2f}")
 
 
-class served:  # noqa: N801 -- reads as the verb it is
+class served:
     """A simulated PBX in a process of its own; gives its base URL and how many queue calls it has."""
 
     def __init__(self, rows: int, folder: Path) -> None:

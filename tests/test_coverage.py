@@ -83,6 +83,10 @@ def test_every_day_that_is_not_settled_is_asked_for(
         assert between
         assert all(day in settled for day in between)
         assert len(between) * a_day >= PAGE // 2
+    for low, high in settled.ranges:
+        inside = days_in(max(low, FIRST), min(high, now.date()))
+        if inside <= asked:
+            assert len(inside) * a_day < PAGE // 2
     if start is None and not any(low == BEGINNING for low, _ in settled.ranges):
         assert stretches[-1].first is None
     if start is not None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.instants import START, Instants, parse_columns, parse_each
@@ -249,18 +249,21 @@ def test_a_row_out_of_place_does_not_move_its_neighbours() -> None:
 
 @given(
     zone=st.sampled_from(sorted(CHANGES)),
-    start=st.integers(-3 * 3600, 3 * 3600),
-    wait=st.integers(0, 1799),
-    talk=st.integers(0, 1799),
+    start=st.integers(-7200, 3600),
+    wait=st.integers(0, 3599),
+    talk=st.integers(0, 3599),
     answered=st.booleans(),
 )
-@settings(max_examples=600, deadline=None)
+@example(zone="Europe/Berlin", start=-3000, wait=3000, talk=1800, answered=True)
+@settings(max_examples=500, deadline=None)
 def test_answers_and_ends_follow_their_start(zone: str, start: int, wait: int, talk: int, answered: bool) -> None:
     """A wait and a talk, each shorter than what the clocks are set back by, are read back exactly.
 
     Rows above and below pin the start to its side: a call of each pass whose local times jump up between them.
     """
     change = datetime.fromisoformat(CHANGES[zone][0])
+    if zone == "Australia/Lord_Howe":
+        wait, talk = wait // 2, talk // 2
     begun = change + timedelta(seconds=start)
     answer = begun + timedelta(seconds=wait) if answered else None
     end = (answer or begun) + timedelta(seconds=talk)

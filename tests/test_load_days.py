@@ -123,7 +123,7 @@ def test_names_filter(make_site: MakeSite) -> None:
     assert site.stored("queue_calls") == sales
     assert len(site.stored("user_calls")) == 3
 
-    site.set_setting("queues_names", "Support, Sales")
+    site.set_setting("queues_names", '["Support", "Sales"]')
     loaded = site.load()
     assert loaded.error is None
     assert ["queue_calls" in warning and "filter has changed" in warning for warning in loaded.warnings] == [True]
@@ -158,12 +158,16 @@ def test_names_filter_leaves_no_rejects_behind(make_site: MakeSite) -> None:
     assert_days(site.raw())
 
 
-def test_name_with_a_comma(make_site: MakeSite) -> None:
+@pytest.mark.parametrize("place", ["file", "environment"])
+def test_name_with_a_comma(make_site: MakeSite, place: str) -> None:
     """A name with a comma cannot be asked for: the setting is refused before any request, with the way out."""
     site = make_site(Account("key", {"queue_calls": calls()}))
-    (site.folder / ".dlt").mkdir()
-    config = '[sources.voipcloud]\nqueues_names = ["Sales", "Ó Briain, Seán"]\n'
-    (site.folder / ".dlt" / "config.toml").write_text(config)
+    names = '["Sales", "Ó Briain, Seán"]'
+    if place == "file":
+        (site.folder / ".dlt").mkdir()
+        (site.folder / ".dlt" / "config.toml").write_text(f"[sources.voipcloud]\nqueues_names = {names}\n")
+    else:
+        site.set_setting("queues_names", names)
     ran = site.spawn("load")
     assert ran.code == 78
     assert "queues_names" in ran.err

@@ -22,10 +22,10 @@ FIRST_LOAD = datetime(
 )  # in the middle of the newest days, so that some are published unfinished
 
 
-def reload(execute: Execute, random: Random, loaded_at: datetime, share: float) -> None:
-    """Load a `share` of each account's days again: other calls, fewer, or none."""
+def reload(execute: Execute, random: Random, loaded_at: datetime, days_each: int, share: float) -> None:
+    """Load a `share` of some days of each account again: other calls, fewer, or none."""
     for account in ACCOUNTS:
-        for day in DAYS:
+        for day in random.sample(DAYS, days_each):
             for endpoint in ENDPOINTS:
                 if random.random() < share:
                     store_day(execute, account, endpoint, day, random_day(random, endpoint, day, 8), loaded_at)
@@ -37,12 +37,12 @@ def build_in_steps(warehouse: Warehouse, work_dir: Path, seed: int) -> None:
     create_missing_raw(warehouse)
     with statements(warehouse) as execute:
         store_accounts(execute, ACCOUNTS)
-        reload(execute, random, loaded_at, 0.8)
+        reload(execute, random, loaded_at, len(DAYS), 0.9)
     build_models(warehouse, work_dir)
     for night in range(BUILDS):
         loaded_at += timedelta(hours=random.choice([20, 24, 90]))
         with statements(warehouse) as execute:
-            reload(execute, random, loaded_at, 0.06)
+            reload(execute, random, loaded_at, 1 + night, 0.6)
             if night == 1:
                 for table in (*ENDPOINTS, "loaded_days"):
                     execute(DELETE.substitute(table=table, account="sydney_1", day=DAYS[2]))

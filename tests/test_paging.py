@@ -219,17 +219,17 @@ def test_a_first_page_as_long_as_a_usual_cap_is_not_the_end(cap: int, extra: int
     assert requests == {-1: 1, 0: 2}.get(extra, requests)
 
 
-@pytest.mark.parametrize("arriving", [0, 1, 5, 15])
-def test_a_second_larger_than_a_page_is_refused_while_calls_arrive(arriving: int) -> None:
-    """Neither a still list nor one that grows between any two requests makes the reader ask for ever."""
+@pytest.mark.parametrize(("arriving", "requests"), [(0, 3), (1, 30), (5, 30), (15, 40)])
+def test_a_second_larger_than_a_page_is_refused_while_calls_arrive(arriving: int, requests: int) -> None:
+    """A still list is refused on sight, and one that grows between any two requests is not asked for for ever."""
     with pytest.raises(UnexpectedPayload, match="19 calls or more start in one second"):
-        read_growing([*range(2000, 1970, -1), *([1000] * 25), 10], 20, arriving)
+        read_growing([*range(2000, 1970, -1), *([1000] * 25), 10], 20, arriving, requests)
 
 
-def read_growing(seconds: list[int], limit: int, arriving: int) -> None:
-    """Reads a list to whose head so many calls come between any two requests, until its end or for 100 requests."""
+def read_growing(seconds: list[int], limit: int, arriving: int, requests: int) -> None:
+    """Reads a list to whose head so many calls come between any two requests, for as many requests at most."""
     place = Place(limit)
-    for _ in range(100):
+    for _ in range(requests):
         step = advance(place, seconds[place.offset : place.offset + limit])
         if step.place is None:
             return

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from pipelines.errors import UnexpectedPayload
-from pipelines.records import ENDPOINTS, FIELDS, HOPELESS_RECORDS, REQUIRED, Page, days_of, rejected_table
-from tests.wire_records import NOON, NOW, NUMBERS, in_seconds, parse, record
+from pipelines.records import ENDPOINTS, FIELDS, HOPELESS_RECORDS, REQUIRED, Page, rejected_table
+from tests.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, record
 
 
 def seconds_after_noon(page: Page) -> list[int]:
@@ -150,10 +150,13 @@ def test_records_without_a_start_stand_with_the_row_below() -> None:
 
 
 def test_a_rejected_record_keeps_the_place_its_start_tells() -> None:
-    """A record rejected for another field stands at its own second."""
-    rows = in_seconds(50, 40, 30)
-    rows[1]["queue_name"] = None
-    assert seconds_after_noon(parse("queue_calls", rows)) == [50, 40, 30]
+    """A record rejected for another field, whatever is wrong with it, stands at its own second."""
+    for wrong in ({"queue_name": None}, {"callerid": True}, {"call_finished_at": "later"}):
+        rows = in_seconds(50, 40, 30)
+        rows[1] |= wrong
+        page = parse("queue_calls", rows)
+        assert seconds_after_noon(page) == [50, 40, 30]
+        assert [bad.row for bad in page.rejected] == [1]
 
 
 def test_a_record_out_of_place_is_rejected() -> None:

@@ -14,8 +14,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.paging import Place, advance
-from pipelines.records import ENDPOINTS, FIELDS, FLAG, INSTANT, NUMBER, REQUIRED, TEXT, days_of, schema_of
-from tests.wire_records import NOON, NOW, NUMBERS, in_seconds, parse, parse_or_discard, record, write
+from pipelines.records import ENDPOINTS, FIELDS, FLAG, INSTANT, NUMBER, REQUIRED, TEXT, schema_of, split_days
+from tests.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, parse_or_discard, record, write
 
 REASON = re.compile(
     r"the record is not an object"
@@ -178,6 +178,19 @@ def test_slices_add_up_to_the_page(made: tuple[str, list[Any]], data: st.DataObj
     assert shifted == [(bad.row, bad.record) for bad in page.rejected]
     for (start, stop), part in zip(pairwise(edges), parts, strict=True):
         assert len(part.seconds) == stop - start == part.table.num_rows + len(part.rejected)
+
+
+@given(clean_pages())
+@settings(max_examples=100, deadline=None)
+def test_days_add_up_to_the_page(made: tuple[str, list[dict[str, Any]], str]) -> None:
+    """A page falls into its UTC dates, each once and newest first, with all the rows of each."""
+    page = parse(*made)
+    parts = list(split_days(page))
+    days = [day for day, _ in parts]
+    assert days == sorted(set(days), reverse=True)
+    assert [row for _, part in parts for row in part.table.to_pylist()] == page.table.to_pylist()
+    assert all(set(part.table["call_day"].to_pylist()) == {day} for day, part in parts)
+    assert [second for _, part in parts for second in part.seconds] == list(page.seconds)
 
 
 def read_in_pages(endpoint: str, rows: Sequence[Any], limit: int, zone: str) -> tuple[Counter[str], Counter[str]]:

@@ -1,14 +1,14 @@
 """Wire records for tests: sound ones of every endpoint, and the page that is made of them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import reject
 
 from pipelines.errors import UnexpectedPayload
-from pipelines.records import FIELDS, FLAG, INSTANT, NUMBER, TEXT, Page, parse_page
+from pipelines.records import FIELDS, FLAG, INSTANT, NUMBER, TEXT, Page, parse_page, split_days
 
 NOW = datetime(2026, 10, 9, 12, tzinfo=UTC)
 NOON = datetime(2026, 10, 8, 12, tzinfo=UTC)
@@ -49,3 +49,8 @@ def write(at: datetime, zone: str, style: str) -> str:
         return at.strftime("%Y-%m-%dT%H:%M:%S") + (".250Z" if style == "millis" else "Z")
     wall = at.astimezone(ZoneInfo(zone))
     return wall.isoformat() if style == "offset" else wall.replace(tzinfo=None).isoformat()
+
+
+def days_of(page: Page) -> list[date]:
+    """Each wire row's UTC date, as the page is split by."""
+    return [day for day, part in split_days(page) for _ in part.seconds]

@@ -1,5 +1,7 @@
 {#- Microseconds since 1970 UTC, exact: subtracting instants directly follows the session's zone in DuckDB. -#}
-{% macro epoch_micros(instant) %}{{ return(adapter.dispatch('epoch_micros')(instant)) }}{% endmacro %}
+{% macro epoch_micros(instant) -%}
+    {{ adapter.dispatch('epoch_micros')(instant) }}
+{%- endmacro %}
 
 {% macro default__epoch_micros(instant) -%}
     cast(extract(epoch from {{ instant }}) * 1000000 as bigint)

@@ -1,3 +1,15 @@
+{#- Days before and after a reloaded UTC day on whose local dates a number can change, or which are read to compute it. -#}
+{%- set followed_days = ([var('repeat_hours'), var('followed_hours')] | map('int') | max + 23) // 24 -%}
+{%- set recovery_days = (var('recovery_hours') | int + 23) // 24 -%}
+{%- set reaches = {
+    'day': (-1, 1 + followed_days),
+    'context': (-2 - followed_days, 2 + followed_days),
+    'lost': (-2 - recovery_days, 1),
+    'contact': (-2 - recovery_days, 3 + recovery_days),
+    'journey': (-8, 2 + followed_days),
+    'visit': (-10, 10),
+} -%}
+
 with built as (
     select * from {{ built_days() }}
 ),
@@ -19,7 +31,7 @@ reloaded as (
 ),
 
 reached as (
-    {%- for reach, (first, last) in reaches().items() %}
+    {%- for reach, (first, last) in reaches.items() %}
     select account, '{{ reach }}' as reach, call_day + cast(shift as integer) as local_date
     from reloaded
     cross join generate_series({{ first }}, {{ last }}) as shifts (shift)

@@ -5,8 +5,8 @@ with windows as (
     select
         account,
         case
-            when max(local_date) - {{ var('pattern_weeks') * 7 }} > min(local_date)
-                then max(local_date) - {{ var('pattern_weeks') * 7 }}
+            when max(local_date) - {{ var('pattern_weeks') | int * 7 }} > min(local_date)
+                then max(local_date) - {{ var('pattern_weeks') | int * 7 }}
             else min(local_date)
         end as window_start_date,
         max(local_date) - 1 as window_end_date

@@ -1,0 +1,3 @@
+"""Stands in for dbt's flags while sqlfluff renders the models."""
+
+FULL_REFRESH = False
