@@ -24,6 +24,7 @@ from pipelines.sandbox.command import demo_settings, sandbox
 from pipelines.settings import Account, read_accounts
 from pipelines.signals import watch_signals
 from pipelines.status import describe_account, describe_budget
+from pipelines.tour import print_tour
 from pipelines.warehouse import configure_dlt, read_target
 
 # From the mildest to the gravest: what a run of several accounts ends with.
@@ -227,7 +228,8 @@ def demo(days: int) -> None:
         with watch_signals() as stop, screen.watch_loads(stop) as watcher, screen.watch_build() as on_build:
             night = run_night(found, target, Wish(), watcher, on_build)
         screen.print_night(night)
-        screen.print_demo(target)
+        if night.published:
+            print_tour(target)
     _finish(night.errors)
 
 

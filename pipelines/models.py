@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from string import Template
 from typing import Any, Protocol
@@ -83,6 +84,13 @@ def build_models(
 def check_definitions(target: Warehouse, work_dir: Path) -> int:
     """Run the unit tests that pin the definitions, on a warehouse built before; their number. Raises `ModelsFailed`."""
     return len(run_dbt(target, work_dir, ["test", "--select", "test_type:unit"]))
+
+
+def build_docs(target: Warehouse, work_dir: Path) -> Path:
+    """Write dbt's documentation, lineage included, as one HTML file; its path. Raises `ModelsFailed`."""
+    create_missing_raw(target)
+    run_dbt(target, work_dir, ["docs", "generate", "--static"])
+    return work_dir / "target" / "static_index.html"
 
 
 def create_missing_raw(target: Warehouse) -> None:
@@ -194,9 +202,12 @@ def _project_fingerprint() -> str:
 
 
 def _progress_reporter(on_progress: Progress) -> Callable[[Any], None]:
+    ended = count(1)
+
     def report(event: Any) -> None:
-        if event.info.name in {"LogModelResult", "LogTestResult", "LogSeedResult"}:
-            on_progress(event.data.node_info.node_name, event.data.index, event.data.total)
+        if event.info.name in {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeNoOpResult"}:
+            total = getattr(event.data, "total", 0) or getattr(event.data, "num_models", 0)  # by the kind of node
+            on_progress(event.data.node_info.node_name, next(ended), total)
 
     return report
 

@@ -25,7 +25,6 @@ from pipelines.publishing import Published
 from pipelines.reading import Progress as PageRead
 from pipelines.reading import Signal
 from pipelines.records import ENDPOINTS
-from pipelines.warehouse import Target
 
 PLAIN_WAIT_SECONDS = 60  # where nobody watches, a line a minute says that a run is alive
 PIPED_WIDTH = None if sys.stdout.isatty() else 200  # a table cut to fit a screen that is not there helps nobody
@@ -248,15 +247,6 @@ def print_findings(findings: list[Finding]) -> None:
         mark = "[green]ok[/]  " if finding.error is None else "[red]FAIL[/]"
         out.print(f"{mark} ", end="")
         out.print(f"{finding.account}: {finding.what}: {finding.error or finding.found}", markup=False)
-
-
-def print_demo(target: Target) -> None:
-    """Where the demo left things, and what to try."""
-    out.print(f"\nThe warehouse is {target.path}. Try:", markup=False)
-    out.print(f'  .venv/bin/python -c "import duckdb; print(duckdb.sql(\\"{DEMO_QUERY}\\"))"', markup=False)
-
-
-DEMO_QUERY = "select status, count(*) from 'demo/warehouse.duckdb'.raw.queue_calls group by all"
 
 
 def _troubles(endpoints: dict[str, Any]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
@@ -152,6 +153,19 @@ def test_another_names_filter_replaces_what_was_read(names: str) -> None:
     assert replica.all_of(replica.rows, "queue_calls").total() == sum(not call.is_bad for call in truth)
     assert replica.all_of(replica.rejected, "queue_calls").total() == sum(call.is_bad for call in truth)
     assert replica.coverage["queue_calls"].other_names == {}
+
+
+def test_days_that_another_names_filter_leaves_empty_are_kept() -> None:
+    """A day of which the new filter lets nothing through keeps what is stored, and is counted as it is."""
+    calls = [replace(call, queue="Sales") for call in make_calls(Random(13), 1, 40)]
+    pbx = ListedPBX({"queue_calls": calls, "user_calls": []})
+    replica = Replica()
+    read_night(pbx, replica)
+    held = replica.all_of(replica.rows, "queue_calls")
+    assert replica.all_of(replica.rejected, "queue_calls")
+    read_night(pbx, replica, names={"queue_calls": "Support"})
+    assert replica.all_of(replica.rows, "queue_calls") == held
+    assert set(replica.coverage["queue_calls"].offered_less.values()) == {0}
 
 
 @pytest.mark.parametrize("newer", range(20, 120, 9))

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from pipelines.errors import UnexpectedPayload
-from pipelines.records import ENDPOINTS, FIELDS, HOPELESS_RECORDS, REQUIRED, Page, rejected_table
+from pipelines.records import ENDPOINTS, FIELDS, HOPELESS_RECORDS, REQUIRED, Page, rejected_table, split_days
 from tests.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, record
 
 
@@ -147,6 +147,15 @@ def test_records_without_a_start_stand_with_the_row_below() -> None:
     assert seconds_after_noon(page) == [50, 50, 40, 40, 40, 30, -43_201, -43_201, -43_201]
     assert [bad.row for bad in page.rejected] == [0, 2, 3, 6, 8]
     assert days_of(page)[-4:] == [date(2026, 10, 8), *[date(2026, 10, 7)] * 3]
+
+
+def test_days_part_at_midnight() -> None:
+    """The second of midnight is the new day's, and a day is one part of the page."""
+    page = parse("queue_calls", in_seconds(43_201, 43_200, 43_200, 43_199))
+    assert [(day, part.table.num_rows) for day, part in split_days(page)] == [
+        (date(2026, 10, 9), 3),
+        (date(2026, 10, 8), 1),
+    ]
 
 
 def test_a_rejected_record_keeps_the_place_its_start_tells() -> None:

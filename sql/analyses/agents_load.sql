@@ -18,4 +18,4 @@ select
 from {{ ref('agent_days') }} as agents
 inner join newest on agents.account = newest.account and agents.local_date > newest.last_date - 28
 group by agents.account, agents.user_name
-order by queue_calls_answered_count desc, agents.account, agents.user_name
+order by queue_calls_answered_count desc, agents.account asc, agents.user_name asc

@@ -8,5 +8,5 @@ select
     offered_count,
     abandoned_count
 from {{ ref('queue_intervals') }}
-order by peak_waiting_count desc, interval_start_at desc, account, queue_name
+order by peak_waiting_count desc, interval_start_at desc, account asc, queue_name asc
 limit 20

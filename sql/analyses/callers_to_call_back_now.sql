@@ -8,4 +8,4 @@ select
 from {{ ref('lost_calls') }}
 where is_open
 group by account, caller_number
-order by max(lost_at) desc, account, caller_number
+order by max(lost_at) desc, account asc, caller_number asc

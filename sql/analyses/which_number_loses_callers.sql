@@ -16,4 +16,4 @@ select
 from {{ ref('inbound_number_days') }} as days
 inner join newest on days.account = newest.account and days.local_date > newest.last_date - 28
 group by days.account, days.inbound_number
-order by lost_count desc, days.account, days.inbound_number
+order by lost_count desc, days.account asc, days.inbound_number asc

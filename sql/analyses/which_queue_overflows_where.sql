@@ -9,4 +9,4 @@ select
 from {{ ref('caller_journeys') }}
 where visits_count > 1
 group by account, first_queue_name, last_queue_name
-order by journeys_count desc, account, first_queue_name, last_queue_name
+order by journeys_count desc, account asc, first_queue_name asc, last_queue_name asc

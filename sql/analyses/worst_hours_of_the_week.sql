@@ -11,5 +11,5 @@ select
     average_speed_of_answer_seconds
 from {{ ref('queue_hour_of_week') }}
 where offered_per_week >= 1
-order by abandoned_per_week desc, account, queue_name, iso_weekday, local_hour
+order by abandoned_per_week desc, account asc, queue_name asc, iso_weekday asc, local_hour asc
 limit 10

@@ -1,4 +1,4 @@
-"""Stands in for dbt's adapter while sqlfluff renders the models: SQL of the right shape where a macro differs by engine."""
+"""Stands in for dbt's adapter while sqlfluff renders the models: text of the right shape for what differs by engine."""
 
 from collections.abc import Callable
 

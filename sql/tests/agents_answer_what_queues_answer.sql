@@ -1,13 +1,21 @@
 -- Every answered queue call is some agent's, `(unnamed)` where the PBX names nobody.
 with agents as (
-    select account, local_date, sum(queue_calls_answered_count) as answered_count, sum(talk_total_seconds) as talk_seconds
+    select
+        account,
+        local_date,
+        sum(queue_calls_answered_count) as answered_count,
+        sum(talk_total_seconds) as talk_seconds
     from {{ ref('agent_days') }}
     where {{ is_touched(ref('int_dates__touched'), 'day', 'local_date') }}
     group by account, local_date
 ),
 
 queues as (
-    select account, local_date, answered_count, talk_total_seconds as talk_seconds
+    select
+        account,
+        local_date,
+        answered_count,
+        talk_total_seconds as talk_seconds
     from {{ ref('account_days') }}
     where {{ is_touched(ref('int_dates__touched'), 'day', 'local_date') }}
 )

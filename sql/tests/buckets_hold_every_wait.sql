@@ -1,13 +1,25 @@
 -- Each call whose wait is known is in one bucket.
 with bucketed as (
-    select account, queue_kind, queue_name, local_date, outcome, sum(calls_count) as calls_count
+    select
+        account,
+        queue_kind,
+        queue_name,
+        local_date,
+        outcome,
+        sum(calls_count) as calls_count
     from {{ ref('queue_wait_buckets') }}
     where {{ is_touched(ref('int_dates__touched'), 'day', 'local_date') }}
     group by account, queue_kind, queue_name, local_date, outcome
 ),
 
 waited as (
-    select account, queue_kind, queue_name, local_date, outcome, count(*) as calls_count
+    select
+        account,
+        queue_kind,
+        queue_name,
+        local_date,
+        outcome,
+        count(*) as calls_count
     from {{ ref('queue_calls') }}
     where wait_seconds is not null and {{ is_touched(ref('int_dates__touched'), 'day', 'local_date') }}
     group by account, queue_kind, queue_name, local_date, outcome

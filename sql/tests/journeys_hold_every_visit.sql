@@ -1,13 +1,17 @@
 -- Each queue call of a known caller is a visit of one journey.
 with visits as (
-    select account, count(*) as visits_count
+    select
+        account,
+        count(*) as visits_count
     from {{ ref('queue_calls') }}
     where not is_anonymous
     group by account
 ),
 
 journeys as (
-    select account, sum(visits_count) as visits_count
+    select
+        account,
+        sum(visits_count) as visits_count
     from {{ ref('caller_journeys') }}
     group by account
 )

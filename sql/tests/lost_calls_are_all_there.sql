@@ -1,13 +1,19 @@
 -- Every abandoned or timed-out call of a known caller is in lost_calls, and no other.
 with lost as (
-    select account, local_date, count(*) as calls_count
+    select
+        account,
+        local_date,
+        count(*) as calls_count
     from {{ ref('lost_calls') }}
     where {{ is_touched(ref('int_dates__touched'), 'day', 'local_date') }}
     group by account, local_date
 ),
 
 unanswered as (
-    select account, local_date, count(*) as calls_count
+    select
+        account,
+        local_date,
+        count(*) as calls_count
     from {{ ref('queue_calls') }}
     where
         outcome in ('abandoned', 'timedout')

@@ -1,17 +1,25 @@
 -- Weeks and months are sums of the days they hold.
-{%- for mart, period in [('queue_weeks', 'week'), ('queue_months', 'month')] %}
-select
-    totals.account,
-    totals.queue_kind,
-    totals.queue_name,
-    totals.period_start_date
-from (
-    select account, queue_kind, queue_name, {{ period }}_start_date as period_start_date, offered_count, answered_count, wait_answered_total_seconds
+with totals as (
+    {%- for mart, period in [('queue_weeks', 'week'), ('queue_months', 'month')] %}
+    select
+        '{{ period }}' as period,
+        account,
+        queue_kind,
+        queue_name,
+        {{ period }}_start_date as period_start_date,
+        offered_count,
+        answered_count,
+        wait_answered_total_seconds
     from {{ ref(mart) }}
     where {{ is_touched(ref('int_dates__touched'), period, period ~ '_start_date') }}
-) as totals
-full join (
+    {% if not loop.last %}union all{% endif %}
+    {%- endfor %}
+),
+
+days as (
+    {%- for period in ['week', 'month'] %}
     select
+        '{{ period }}' as period,
         account,
         queue_kind,
         queue_name,
@@ -22,9 +30,18 @@ full join (
     from {{ ref('queue_days') }}
     where {{ is_touched(ref('int_dates__touched'), period, 'local_date') }}
     group by account, queue_kind, queue_name, cast(date_trunc('{{ period }}', cast(local_date as timestamp)) as date)
-) as days
+    {% if not loop.last %}union all{% endif %}
+    {%- endfor %}
+)
+
+select
+    totals.account,
+    days.account as days_account
+from totals
+full join days
     on
-        totals.account = days.account
+        totals.period = days.period
+        and totals.account = days.account
         and totals.queue_kind = days.queue_kind
         and totals.queue_name = days.queue_name
         and totals.period_start_date = days.period_start_date
@@ -34,5 +51,3 @@ where
     or totals.offered_count <> days.offered_count
     or totals.answered_count <> days.answered_count
     or totals.wait_answered_total_seconds <> days.wait_answered_total_seconds
-{% if not loop.last %}union all{% endif %}
-{%- endfor %}

@@ -32,7 +32,10 @@ reloaded as (
 
 reached as (
     {%- for reach, (first, last) in reaches.items() %}
-    select account, '{{ reach }}' as reach, call_day + cast(shift as integer) as local_date
+    select
+        account,
+        '{{ reach }}' as reach,
+        call_day + cast(shift as integer) as local_date
     from reloaded
     cross join generate_series({{ first }}, {{ last }}) as shifts (shift)
     {% if not loop.last %}union{% endif %}
@@ -40,17 +43,26 @@ reached as (
 ),
 
 periods as (
-    select account, 'week' as reach, cast(date_trunc('week', local_date) as date) as period_start
+    select
+        account,
+        'week' as reach,
+        cast(date_trunc('week', local_date) as date) as period_start
     from reached
     where reach = 'day'
     union
-    select account, 'month' as reach, cast(date_trunc('month', local_date) as date) as period_start
+    select
+        account,
+        'month' as reach,
+        cast(date_trunc('month', local_date) as date) as period_start
     from reached
     where reach = 'day'
 ),
 
 period_dates as (
-    select periods.account, periods.reach, periods.period_start + cast(shifts.shift as integer) as local_date
+    select
+        periods.account,
+        periods.reach,
+        periods.period_start + cast(shifts.shift as integer) as local_date
     from periods
     cross join generate_series(0, 30) as shifts (shift)
     where
@@ -58,6 +70,14 @@ period_dates as (
         = periods.period_start
 )
 
-select account, reach, local_date from reached
+select
+    account,
+    reach,
+    local_date
+from reached
 union all
-select account, reach, local_date from period_dates
+select
+    account,
+    reach,
+    local_date
+from period_dates

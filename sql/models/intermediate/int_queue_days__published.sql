@@ -24,14 +24,29 @@ with loads as (
 ),
 
 current_days as (
-    select account, queue_kind, queue_name, local_date, offered_count, answered_count, abandoned_count
+    select
+        account,
+        queue_kind,
+        queue_name,
+        local_date,
+        offered_count,
+        answered_count,
+        abandoned_count
     from {{ ref('queue_days') }}
     where {{ touched('day') }}
 ),
 
 latest as (
     {%- if is_incremental() %}
-    select account, queue_kind, queue_name, local_date, offered_count, answered_count, abandoned_count, version_number
+    select
+        account,
+        queue_kind,
+        queue_name,
+        local_date,
+        offered_count,
+        answered_count,
+        abandoned_count,
+        version_number
     from (
         select
             *,
@@ -43,7 +58,9 @@ latest as (
     ) as versions
     where recency = 1
     {%- else %}
-    select *, cast(0 as bigint) as version_number
+    select
+        *,
+        cast(0 as bigint) as version_number
     from current_days
     where false
     {%- endif %}
@@ -74,23 +91,32 @@ compared as (
         or coalesce(current_days.abandoned_count, 0) <> latest.abandoned_count
 ),
 
+compared_days as (
+    select
+        account,
+        queue_kind,
+        local_date
+    from compared
+    group by account, queue_kind, local_date
+),
+
 -- The UTC days that a local day lies in, each read after that local day was over.
 completed as (
     select
-        compared.account,
-        compared.queue_kind,
-        compared.local_date,
+        days.account,
+        days.queue_kind,
+        days.local_date,
         max(loads.last_load_at) as published_at
-    from (select account, queue_kind, local_date from compared group by account, queue_kind, local_date) as compared
+    from compared_days as days
     inner join loads
         on
-            compared.account = loads.account
-            and compared.queue_kind = loads.queue_kind
-            and loads.call_day between compared.local_date - 1 and compared.local_date + 1
-            and cast(loads.call_day as timestamp) < {{ day_start_utc('compared.local_date + 1', 'loads.timezone') }}
-            and cast(loads.call_day + 1 as timestamp) > {{ day_start_utc('compared.local_date', 'loads.timezone') }}
-    group by compared.account, compared.queue_kind, compared.local_date
-    having min(loads.loaded_at) >= max({{ in_zone('cast(compared.local_date + 1 as timestamp)', 'loads.timezone') }})
+            days.account = loads.account
+            and days.queue_kind = loads.queue_kind
+            and days.local_date between loads.call_day - 1 and loads.call_day + 1
+            and {{ day_start_utc('days.local_date + 1', 'loads.timezone') }} > cast(loads.call_day as timestamp)
+            and {{ day_start_utc('days.local_date', 'loads.timezone') }} < cast(loads.call_day + 1 as timestamp)
+    group by days.account, days.queue_kind, days.local_date
+    having min(loads.loaded_at) >= max({{ in_zone('cast(days.local_date + 1 as timestamp)', 'loads.timezone') }})
 )
 
 select

@@ -33,7 +33,7 @@ spans as (
         case when activities.activity = 1 and followed.is_answered then followed.answered_micros else followed.finished_micros end
             as end_micros
     from followed
-    inner join (values (1), (2)) as activities (activity) on followed.is_answered or activities.activity = 1
+    inner join (values (1), (2)) as activities (activity) on activities.activity = 1 or followed.is_answered
 ),
 
 quartered as (
@@ -60,7 +60,7 @@ changes as (
         end as changed_micros
     from quartered
     cross join lateral generate_series(0, quartered.borders_crossed) as steps (step)
-    inner join (values (1), (-1)) as sides (change) on sides.change = 1 or steps.step = quartered.borders_crossed
+    inner join (values (1), (-1)) as sides (change) on sides.change = 1 or quartered.borders_crossed = steps.step
 ),
 
 counted as (

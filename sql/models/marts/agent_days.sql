@@ -1,6 +1,14 @@
 {{ config(unique_key=['account', 'local_date']) }}
 
-with activities as (
+with ended as (
+    select
+        *,
+        coalesce(finished_at, started_at + call_seconds * interval '1 second') as ended_at
+    from {{ ref('user_calls') }}
+    where {{ touched('day') }}
+),
+
+activities as (
     select
         account,
         coalesce(answered_by, '(unnamed)') as user_name,
@@ -27,17 +35,11 @@ with activities as (
         null as wait_seconds,
         conversation_seconds as talk_seconds,
         started_at as active_from_at,
-        coalesce(finished_at, started_at + call_seconds * interval '1 second') as active_until_at,
-        case when is_answered then
-            greatest(
-                started_at,
-                coalesce(finished_at, started_at + call_seconds * interval '1 second')
-                - conversation_seconds * interval '1 second'
-            )
-        end as talk_from_at,
-        coalesce(finished_at, started_at + call_seconds * interval '1 second') as talk_until_at
-    from {{ ref('user_calls') }}
-    where {{ touched('day') }}
+        ended_at as active_until_at,
+        case when is_answered then greatest(started_at, ended_at - conversation_seconds * interval '1 second') end
+            as talk_from_at,
+        ended_at as talk_until_at
+    from ended
 ),
 
 -- A queue call may be told again as a user call: each second counts once, from where the talk before it left off.
@@ -71,7 +73,7 @@ measured as (
         max(active_until_at) filter (where activity <> 'missed') as last_activity_at,
         coalesce(
             sum(greatest({{ epoch_micros('talk_until_at') }} - counted_from_micros, 0))
-                filter (where talk_from_at is not null and talk_until_at is not null),
+            filter (where talk_from_at is not null and talk_until_at is not null),
             0
         ) as on_call_micros
     from talked

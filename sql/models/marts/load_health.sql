@@ -70,7 +70,7 @@ statuses as (
         account,
         status,
         checked_at,
-        row_number() over (partition by account order by checked_at desc, status) as recency
+        row_number() over (partition by account order by checked_at desc, status desc) as recency
     from {{ ref('stg_voipcloud__system_status') }}
 )
 

@@ -32,9 +32,20 @@ with lost as (
 ),
 
 contacts as (
-    select account, number, contacted_at, contact
+    select
+        account,
+        number,
+        contacted_at,
+        contact
     from {{ ref('int_contacts__answered') }}
-    where {{ touched('contact') }} and (account, number) in (select account, caller_number from lost)
+    where
+        {{ touched('contact') }}
+        and (account, number) in (
+            select
+                lost.account,
+                lost.caller_number
+            from lost
+        )
 ),
 
 moments as (
@@ -83,7 +94,9 @@ recovered as (
 ),
 
 loads as (
-    select account, max(loaded_at) as last_load_at
+    select
+        account,
+        max(loaded_at) as last_load_at
     from {{ ref('int_days__seen') }}
     group by account
 )
