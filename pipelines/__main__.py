@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 import orjson
+from dlt.common.configuration.exceptions import ConfigProviderException
 
 from pipelines import screen
 from pipelines.client import Client, mask_number, parse_number
-from pipelines.coverage import DAY, Stretch
+from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
-from pipelines.errors import CallsError, UsageWrong
+from pipelines.errors import CallsError, SettingsWrong, UsageWrong
 from pipelines.loading import Wish, open_budget, status_word
 from pipelines.nightly import build, describe_load, load_accounts, run_night, summarize
 from pipelines.publishing import publish
@@ -190,13 +191,16 @@ def show_system_status(accounts: tuple[str, ...], as_json: bool) -> None:
             )
 
 
-@cli.command()
+@cli.command(context_settings={"allow_extra_args": True})
 @click.argument("user")
 @click.argument("number")
 @click.option("--account", metavar="A", help="Which PBX, where several are set up.")
 @click.option("--yes", is_flag=True, help="Ring without asking first.")
-def dial(user: str, number: str, account: str | None, yes: bool) -> None:
+@click.pass_context
+def dial(context: click.Context, user: str, number: str, account: str | None, yes: bool) -> None:
     """Ring USER, and once answered, NUMBER. Sent once, never repeated."""
+    if context.args:  # click's own message would show them
+        raise UsageWrong("These are more than two numbers. Put a number with spaces in quotes.")
     user, number = parse_number(user, "USER"), parse_number(number, "NUMBER")
     found = read_accounts((account,) if account else ())
     if len(found) > 1:
@@ -245,6 +249,9 @@ def main() -> None:
     except CallsError as error:
         screen.say_error(error)
         sys.exit(error.exit_code)
+    except ConfigProviderException:
+        screen.say_error(SettingsWrong("A file in .dlt/ cannot be read as TOML: check config.toml and secrets.toml."))
+        sys.exit(SettingsWrong.exit_code)
     except click.Abort:
         screen.say("Nothing was done.")
         sys.exit(1)
@@ -261,6 +268,11 @@ def _again(first: datetime | None, last: datetime | None) -> Stretch | None:
         return None
     if first and last and first > last:
         raise UsageWrong(f"--from {first:%Y-%m-%d} is after --to {last:%Y-%m-%d}.")
+    try:
+        for day in filter(None, (first, last)):
+            check_day(day)
+    except ValueError as error:
+        raise UsageWrong(f"--from and --to: {error}.") from None
     return Stretch(first.date() if first else None, last.date() + DAY if last else None)
 
 

@@ -104,7 +104,7 @@ class Client:
             self._ask("dial", "POST", files=form, interactive=True)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise PbxUnavailable(f"{self._whom('dial')} could not be reached; nothing rang. Try again.") from None
-        except (httpx.TransportError, PbxUnavailable, UnexpectedPayload) as error:
+        except (httpx.TransportError, PbxUnavailable, UnexpectedPayload, KeyboardInterrupt) as error:
             raise MayHaveRung(
                 f"{self._whom('dial')} gave no clear answer ({_short(error)}), so the phones may have rung. It was not "
                 "repeated: look at the phone before dialling again."
@@ -135,15 +135,18 @@ class Client:
         """One request, within `timeout_seconds` in all and not only between two bytes."""
         deadline = time.monotonic() + self._access.timeout_seconds
         body = bytearray()
-        with self._http.stream(method, path, **request) as response:
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise UnexpectedPayload(
-                        f"{self._access.account}: the PBX sent more than {MAX_BODY_BYTES >> 20} MiB in one answer."
-                    )
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("the answer took too long")
+        try:
+            with self._http.stream(method, path, **request) as response:
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if len(body) > MAX_BODY_BYTES:
+                        raise UnexpectedPayload(
+                            f"{self._access.account}: the PBX sent more than {MAX_BODY_BYTES >> 20} MiB in one answer."
+                        )
+                    if time.monotonic() > deadline:
+                        raise httpx.ReadTimeout("the answer took too long")
+        except httpx.DecodingError:
+            raise UnexpectedPayload(f"{self._access.account}: the PBX sent a body that cannot be unpacked.") from None
         told = parse_date(response.headers.get("date"))
         self.clock_skew_seconds = None if told is None else told - self._clock()
         return response.status_code, response.headers, bytes(body)

@@ -16,6 +16,12 @@ WESTERNMOST_HOURS = 12  # a date ends last at UTC-12
 BEGINNING = date.min  # "any time": the list was read to its end
 
 
+def check_day(day: date) -> None:
+    """Raises `ValueError` for a day that no PBX has calls of."""
+    if not 1990 <= day.year < 2200:
+        raise ValueError(f"no PBX has calls of {day:%Y-%m-%d}")
+
+
 @dataclass(frozen=True)
 class Days:
     """A set of days as sorted, disjoint, half-open ranges."""

@@ -4,14 +4,16 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipelines.errors import AlreadyRunning
+from pipelines.errors import AlreadyRunning, SettingsWrong
 from pipelines.settings import home
+
+GLANCE_SECONDS = 1.0  # `status` takes the lock for a moment to see whether it is free
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,10 @@ class Running:
 @contextmanager
 def hold_account(account: str) -> Iterator[None]:
     """Holds the account for this process. Raises `AlreadyRunning` where another run has it."""
-    path = _path(account)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(path, mode=0o600)
+    lock = FileLock(_path(account), mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        _path(account).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire(timeout=GLANCE_SECONDS)
     except Timeout:
         running = _note(account)
         since = f" since {time.strftime('%Y-%m-%d %H:%M', time.localtime(running.since))}" if running else ""
@@ -37,8 +38,14 @@ def hold_account(account: str) -> Iterator[None]:
             f"{account}: another run has been loading this account{since}. It keeps what it reads; run again when it "
             "has ended, or look with: calls status."
         ) from None
+    except OSError as error:
+        raise SettingsWrong(
+            f"The folder {home()} cannot be used ({error.strerror}). It holds locks, ledger and working files: make it "
+            "a folder of yours, with room on its disk, or set CALLS_HOME to another."
+        ) from None
     try:
-        _note_path(account).write_text(json.dumps(asdict(Running(os.getpid(), time.time()))))
+        with suppress(OSError):  # a full disk: the run can go on without a note
+            _note_path(account).write_text(json.dumps(asdict(Running(os.getpid(), time.time()))))
         yield
     finally:
         _note_path(account).unlink(missing_ok=True)

@@ -98,7 +98,8 @@ def create_missing_raw(target: Warehouse) -> None:
     with _connected(target) as execute:
         execute("create schema if not exists raw")
         for table, columns in RAW_TABLES.items():
-            execute(f"create table if not exists raw.{table} ({columns})")
+            definitions = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            execute(f"create table if not exists raw.{table} ({definitions})")
 
 
 def run_dbt(

@@ -27,7 +27,7 @@ from pipelines.coverage import (
     missing_stretches,
     with_days,
 )
-from pipelines.errors import CallsError, UnexpectedPayload
+from pipelines.errors import CallsError, SettingsWrong, UnexpectedPayload
 from pipelines.paging import Place, advance
 from pipelines.records import Page
 
@@ -157,7 +157,7 @@ class AccountReader:
                     raise stopped
                 try:
                     self._read_page(endpoint, package, is_last=pages + 1 >= self._order.package_pages)
-                except UnexpectedPayload as error:  # of this list; the others may be sound
+                except (UnexpectedPayload, SettingsWrong) as error:  # of this list; the others may be sound
                     self._failed.append(error)
                     del self._lists[endpoint]
                 pages += 1
@@ -287,7 +287,7 @@ class AccountReader:
         ]
         if not tables and (key in coverage.counts or key in coverage.other_names):
             package.emptied.setdefault(endpoint, []).append(day)
-        if not rejected and (key in coverage.rejected or key in coverage.other_names):
+        if not rejected and key in coverage.rejected:
             package.cleared.setdefault(endpoint, []).append(day)
 
     def _day_rows(

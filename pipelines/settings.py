@@ -9,12 +9,12 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 import dlt
@@ -22,7 +22,7 @@ import platformdirs
 
 from pipelines.budget import Limits
 from pipelines.client import NAMES_PARAMETER, Access
-from pipelines.coverage import Rules
+from pipelines.coverage import Rules, check_day
 from pipelines.errors import SettingsWrong, UsageWrong
 
 SECTION = "sources.voipcloud"
@@ -64,7 +64,15 @@ class Account:
 
 def home() -> Path:
     """Where ledger, locks and dlt's working folder live: `CALLS_HOME`, or the user's state folder."""
-    return Path(os.environ.get("CALLS_HOME") or platformdirs.user_state_path("call-warehouse")).expanduser().absolute()
+    return full_path(os.environ.get("CALLS_HOME") or platformdirs.user_state_path("call-warehouse"))
+
+
+def full_path(path: str | Path) -> Path:
+    """The path from the root on, with `~` put in full. Raises `SettingsWrong`."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:  # ~somebody
+        raise SettingsWrong(f"The path {path} begins with a user who is not known here. Write it in full.") from None
 
 
 def read_accounts(only: tuple[str, ...] = ()) -> list[Account]:
@@ -98,7 +106,7 @@ def read_account(name: str) -> Account:
         start_date=_get(name, "start_date", _date),
         names={endpoint: _get(name, key, _names) or "" for endpoint, key in NAMES_PARAMETER.items()},
         limits=limits,
-        ledger=Path(_budget(name, "ledger", str) or home() / "ledger.sqlite").expanduser(),
+        ledger=full_path(_budget(name, "ledger", str) or home() / "ledger.sqlite"),
         rules=Rules(
             settle_hours=_or_default(name, "settle_hours", _not_negative),
             open_call_days=int(_or_default(name, "open_call_days", _not_negative)),
@@ -109,15 +117,7 @@ def read_account(name: str) -> Account:
 
 
 def _account_names() -> list[str]:
-    names: dict[str, None] = {}
-    for source in (dlt.config, dlt.secrets):
-        table: Any = source.get(f"{SECTION}.accounts")
-        names |= dict.fromkeys(table if isinstance(table, Mapping) else ())
-    prefix = "SOURCES__VOIPCLOUD__ACCOUNTS__"
-    names |= dict.fromkeys(
-        key.removeprefix(prefix).split("__")[0].lower() for key in os.environ if key.startswith(prefix)
-    )
-    return list(names) or ["main"]
+    return list(dict.fromkeys(_keys(f"{SECTION}.accounts"))) or ["main"]
 
 
 def _is_alone(name: str) -> bool:
@@ -202,10 +202,21 @@ def _check_keys(name: str) -> None:
         (f"{SECTION}.budget", BUDGET_KEYS),
         (f"{SECTION}.accounts.{name}.budget", BUDGET_KEYS),
     ):
-        table: Any = dlt.config.get(path)
-        for key in table if isinstance(table, Mapping) else ():
+        for key in _keys(path):
             if key not in known:
                 raise SettingsWrong(f"[{path}] has no setting '{key}'{_meant(key, known)}.")
+
+
+def _keys(path: str) -> Iterator[str]:
+    """A section's keys over all of dlt's layers; dlt itself looks no further than the first that has the section."""
+    *sections, name = path.split(".")
+    for layer in dlt.config.config_providers:
+        table, _ = layer.get_value(name, Any, "", *sections)
+        yield from table if isinstance(table, Mapping) else ()
+    prefix = path.replace(".", "__").upper() + "__"
+    for variable in os.environ:
+        if variable.startswith(prefix):
+            yield variable.removeprefix(prefix).split("__")[0].lower()
 
 
 def _meant(word: str, known: Any) -> str:
@@ -216,14 +227,14 @@ def _meant(word: str, known: Any) -> str:
 def _zone(value: Any) -> str:
     try:
         ZoneInfo(str(value))
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         raise ValueError(f"'{value}' is no IANA time zone, such as Australia/Sydney") from None
     return str(value)
 
 
 def _base_url(value: Any) -> str:
     parts = urlsplit(str(value).strip())
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in ("https", "http") or not _is_host(parts) or parts.query or parts.fragment:
         raise ValueError("it has to be an address such as https://au.voipcloud.online")
     if parts.username or parts.password:
         raise ValueError("it holds a user or password, which would be shown in messages; the key goes into api_key")
@@ -232,13 +243,20 @@ def _base_url(value: Any) -> str:
     return str(value).strip().rstrip("/")
 
 
+def _is_host(parts: SplitResult) -> bool:
+    try:
+        name, _port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:  # no port, or no name that could be looked up
+        return False
+    return re.fullmatch(rb"[a-z0-9._:-]+", name) is not None
+
+
 def _date(value: Any) -> date:
     try:
         day = value if isinstance(value, date) else date.fromisoformat(str(value))
     except ValueError:
         raise ValueError(f"'{value}' is no date such as 2026-01-31") from None
-    if day.year < 1990:
-        raise ValueError("it is before there were such PBXs")
+    check_day(day)
     return day
 
 

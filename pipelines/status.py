@@ -7,6 +7,7 @@ the warehouse meanwhile.
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from pipelines.client import MAX_LIMIT
 from pipelines.coverage import DAY, Coverage, missing_stretches
-from pipelines.errors import CallsError
+from pipelines.errors import WarehouseLocked
 from pipelines.loading import open_budget
 from pipelines.locks import find_running
 from pipelines.records import ENDPOINTS
@@ -77,12 +78,11 @@ def describe_budget(account: Account) -> dict[str, Any]:
 
 
 def _coverage(account: Account, target: Target, *, is_running: bool) -> tuple[Mapping[str, Coverage], str]:
-    if not is_running and (target.engine != "duckdb" or target.path.exists()):
-        with tempfile.TemporaryDirectory(prefix="calls-") as folder:
-            try:
-                return restore_coverage(account.name, target, Path(folder)), "the warehouse"
-            except CallsError:  # another program has it open: this machine's copy is the next best
-                pass
+    if target.engine == "duckdb" and not target.path.exists():
+        return {}, "nothing: there is no warehouse yet"
+    if not is_running:
+        with tempfile.TemporaryDirectory(prefix="calls-") as folder, suppress(WarehouseLocked):
+            return restore_coverage(account.name, target, Path(folder)), "the warehouse"
     return read_coverage(read_local_state(account.name)), "this machine's last load"
 
 

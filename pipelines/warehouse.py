@@ -7,8 +7,10 @@ can leave neither a gap nor a doubled row; it costs reading one package again.
 
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,15 +25,16 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines.coverage import Coverage
 from pipelines.errors import CallsError, SettingsWrong, WarehouseLocked
 from pipelines.reading import Package
-from pipelines.settings import Account, home
+from pipelines.settings import Account, full_path, home
 from pipelines.voipcloud import TABLES, Status, read_coverage, voipcloud
 
 DATASET = "raw"
+GLANCE_SECONDS = 3.0  # `status` has the warehouse open for a moment
 Engine = Literal["duckdb", "postgres"]
 # What the loads rely on, wherever `calls` is run from; the environment can still say otherwise.
 DLT_CONFIG = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
-    "RUNTIME__LOG_LEVEL": "ERROR",
+    "RUNTIME__LOG_LEVEL": "CRITICAL",  # its errors come with tracebacks that may quote rows; ours say what to do
     "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true",
     "LOAD__TRUNCATE_STAGING_DATASET": "true",  # calls stand in `raw` once, and not in a copy as well
     "LOAD__DELETE_COMPLETED_JOBS": "true",  # nor in files of the working folder
@@ -76,7 +79,7 @@ def read_target(engine: Engine) -> Target:
     credentials = credentials or dlt.config.get(f"destination.{engine}.credentials")
     if engine == "duckdb":
         text = str(credentials or "warehouse.duckdb").removeprefix("duckdb:///")
-        return Target(engine, str(Path(text).expanduser().absolute()))
+        return Target(engine, str(full_path(text)))
     if not credentials:
         raise SettingsWrong(
             'The Postgres warehouse has no address. Set credentials = "postgresql://…" in [destination.postgres] of '
@@ -95,30 +98,47 @@ def open_for_writing(target: Target) -> Iterator[None]:
     if target.engine == "postgres":
         yield
         return
-    try:
-        connection = duckdb.connect(target.credentials)
-    except duckdb.Error as error:
-        raise _cannot_open(target, error) from None
+    until = time.monotonic() + GLANCE_SECONDS
+    while True:
+        try:
+            _make_file(target.path)
+            connection = duckdb.connect(target.credentials)
+            break
+        except (duckdb.Error, OSError) as error:
+            if not _is_lock(error) or time.monotonic() > until:
+                raise _cannot_open(target, error) from None
+        time.sleep(0.1)
     try:
         yield
     finally:
         connection.close()
 
 
+def _make_file(path: Path) -> None:
+    """Makes the whole file under another name first: one that a full disk or a kill cut short cannot be opened."""
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=".calls-", dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        duckdb.connect(draft).close()
+        with suppress(FileExistsError):  # another process was first
+            os.link(draft, path)
+
+
 def restore_pipeline(account: str, target: Target) -> dlt.Pipeline:
     """The account's pipeline with state and schema as the destination has them, and nothing pending."""
     folder = home() / "dlt"
     shutil.rmtree(folder / _pipeline_name(account), ignore_errors=True)
-    pipeline = _pipeline(account, target, folder)
     with _load_errors(target):
+        pipeline = _pipeline(account, target, folder)
         pipeline.sync_destination()
     return pipeline
 
 
 def restore_coverage(account: str, target: Target, folder: Path) -> dict[str, Coverage]:
     """Coverage by endpoint, read from the destination into an empty folder, apart from any load."""
-    pipeline = _pipeline(account, target, folder)
-    with _load_errors(target):
+    with open_for_writing(target), _load_errors(target):
+        pipeline = _pipeline(account, target, folder)
         pipeline.sync_destination()
     return coverage_of(pipeline)
 
@@ -189,7 +209,7 @@ def _load_errors(target: Target) -> Iterator[None]:
 
 
 def _is_lock(error: BaseException) -> bool:
-    return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
+    return isinstance(error, duckdb.IOException) and "set lock on file" in str(error)
 
 
 def _cannot_open(target: Target, error: BaseException) -> CallsError:

@@ -1,6 +1,6 @@
 """Random raw tables to build models from: few callers, long calls, odd statuses, and days around both DST changes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from string import Template
@@ -15,11 +15,13 @@ ENDPOINTS = ("user_calls", "queue_calls", "ringgroup_calls")
 CALLERS = ["+6125550010" + str(digit) for digit in range(6)] + ["anonymous", None, " Withheld "]
 INBOUND = ["+61255500200", "+61255500201", None]
 USERS = ["Ada", "Grace", "Edsger", None]
-DELETE = Template("delete from raw.$table where account = '$account' and call_day = '$day'")
+DELETE = Template("delete from raw.$table where (account, call_day) in ($which)")
 INSERT = Template("insert into raw.$table ($columns) values $values")
 STATUSES = ["answered"] * 5 + ["abandoned"] * 3 + ["timedout", "voicemail", None]
 
 Execute = Callable[[str], Any]
+Row = dict[str, Any]
+Days = dict[tuple[str, date], list[Row]]
 
 
 def random_call(random: Random, endpoint: str, day: date) -> dict[str, Any]:
@@ -81,23 +83,23 @@ def store_accounts(execute: Execute, zones: dict[str, str]) -> None:
     insert(execute, "accounts", [{"account": name, "timezone": zone} for name, zone in zones.items()])
 
 
-def store_day(
-    execute: Execute,
-    account: str,
-    endpoint: str,
-    day: date,
-    rows: Iterable[dict[str, Any]],
-    loaded_at: datetime,
-) -> None:
-    """Replace one account's UTC day of one endpoint, as a load does."""
-    for table, more in ((endpoint, ""), ("loaded_days", f" and endpoint = '{endpoint}'")):
-        execute(DELETE.substitute(table=table, account=account, day=day) + more)
-    marks = {"account": account, "call_day": day, "loaded_at": loaded_at}
-    stored = [marks | row for row in rows]
-    insert(execute, endpoint, stored)
-    unfinished = sum(row["call_finished_at"] is None for row in stored)
-    counts = {"calls_count": len(stored), "rejected_count": 0, "unfinished_count": unfinished, "is_settled": True}
-    insert(execute, "loaded_days", [marks | {"endpoint": endpoint} | counts])
+def store_days(execute: Execute, endpoint: str, days: Days, loaded_at: datetime) -> None:
+    """Replace UTC days of one endpoint, as a load does: (account, day) → its rows, of which there may be none."""
+    which = ", ".join(f"('{account}', date '{day}')" for account, day in days)
+    if not which:
+        return
+    execute(DELETE.substitute(table=endpoint, which=which))
+    execute(DELETE.substitute(table="loaded_days", which=which) + f" and endpoint = '{endpoint}'")
+    calls: list[Row] = []
+    loaded: list[Row] = []
+    for (account, day), rows in days.items():
+        marks = {"account": account, "call_day": day, "loaded_at": loaded_at}
+        calls += [marks | row for row in rows]
+        unfinished = sum(row["call_finished_at"] is None for row in rows)
+        counts = {"calls_count": len(rows), "rejected_count": 0, "unfinished_count": unfinished, "is_settled": True}
+        loaded.append(marks | {"endpoint": endpoint} | counts)
+    insert(execute, endpoint, calls)
+    insert(execute, "loaded_days", loaded)
 
 
 def insert(execute: Execute, table: str, rows: Sequence[dict[str, Any]]) -> None:

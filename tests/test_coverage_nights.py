@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.coverage import DAY, missing_stretches
@@ -54,7 +54,7 @@ nights = st.lists(
     zone_hours=st.sampled_from((0, 10, 14, -12)),
     is_inclusive=st.booleans(),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_interrupted_nights_end_with_the_truth(
     seed: int, plan: Sequence[dict[str, Any]], a_day: int, cap: int, zone_hours: int, is_inclusive: bool
 ) -> None:

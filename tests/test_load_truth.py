@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
 import pytest
 
 from pipelines.coverage import DAY, Stretch
@@ -15,7 +14,7 @@ from pipelines.sandbox.callcentre import simulate
 from pipelines.sandbox.live import scatter
 from pipelines.sandbox.parameters import CallCentre
 from pipelines.sandbox.wire import Row, Style
-from tests.conftest import Site, assert_truth, queue_call, ringgroup_call, user_call
+from tests.conftest import Site, assert_truth, queue_call, queue_table, ringgroup_call, user_call
 
 CHOICES = {name: get_args(hint) for name, hint in get_type_hints(Style).items() if get_args(hint)}
 MANNERS = list(product(*(CHOICES[name] for name in ("instants", "day_filter", "to_date", "envelope"))))
@@ -83,17 +82,17 @@ def test_nothing_new(make_site: MakeSite) -> None:
     assert date.fromisoformat(second) > now.date() - timedelta(days=5)
 
 
-def living(first_day: date, days: int, **options: Any) -> Account:
-    """An account of a small call centre in Sydney that is open for `days`."""
-    centre = CallCentre(first_day=first_day, days=days, calls_per_day=300)
-    tables = {name: scatter(table, **options) for name, table in simulate(centre).items()} if options else None
-    return Account("key", tables or simulate(centre))
+def living(first_day: date, days: int, calls_per_day: float) -> Account:
+    """A call centre in Sydney that is open for `days`; one call in five is told of late, by up to twenty hours."""
+    tables = simulate(CallCentre(first_day=first_day, days=days, calls_per_day=calls_per_day))
+    late = {name: scatter(table, late=0.2, vanishing=0, within_seconds=72_000) for name, table in tables.items()}
+    return Account("key", late)
 
 
 def test_night_by_night(make_site: MakeSite) -> None:
     """Every night holds the truth of that moment: calls that go on, have ended since or came late by most of a day,
     one that lasts for days, one that never ends."""
-    account = living(date(2026, 3, 30), 10, late=0.2, vanishing=0.0, within_seconds=20 * 3600)
+    account = living(date(2026, 3, 31), 9, 200)
     now = [datetime(2026, 4, 1, 0, tzinfo=UTC)]  # a busy hour in Sydney
     site = make_site(account, clock=lambda: now[0])
     long, begun = timedelta(days=5, hours=3), now[0] - timedelta(hours=1)
@@ -112,7 +111,7 @@ def test_night_by_night(make_site: MakeSite) -> None:
 def test_a_month_of_not_running(make_site: MakeSite) -> None:
     """After a month without a run the next one brings in the month, and what had changed before it."""
     now = [datetime(2026, 3, 10, 2, tzinfo=UTC)]
-    site = make_site(living(date(2026, 3, 5), 40, late=0.1, vanishing=0.0, within_seconds=9e4), clock=lambda: now[0])
+    site = make_site(living(date(2026, 3, 5), 40, 40), clock=lambda: now[0])
     assert site.load(clock=now[0].timestamp).error is None
     assert_truth(site)
     now[0] += timedelta(days=31)
@@ -121,18 +120,12 @@ def test_a_month_of_not_running(make_site: MakeSite) -> None:
     assert site.asked("user_calls") == 2
 
 
-def dense_calls(starts: list[datetime]) -> pa.Table:
-    """Queue calls as a table, each of a number of its own, but for one in ten."""
-    calls = [queue_call(start, callerid=f"+6125550{n if n % 10 else 0:04}") for n, start in enumerate(starts)]
-    return pa.Table.from_pylist(calls)
-
-
 def test_ties_over_many_pages(make_site: MakeSite) -> None:
     """Thousands of calls that share their seconds, some alike in all, in another order with every request, come out
     whole from package after package of a page each."""
     start = datetime(2026, 5, 1, tzinfo=UTC)
     starts = [start + timedelta(seconds=30 * (n // 40)) for n in range(24_000)]
-    account = Account("key", {"queue_calls": dense_calls(starts)}, shuffle_ties=True)
+    account = Account("key", {"queue_calls": queue_table(starts)}, shuffle_ties=True)
     site = make_site(account, settings={"package_pages": "1"})
     site.pbx.duplicate("queue_calls", every=7)
     loaded = site.load()
@@ -148,7 +141,7 @@ def test_page_ends_in_the_hour_that_comes_twice(make_site: MakeSite, above: int)
     end = CHANGES[zone][1] + timedelta(hours=1)  # of the second pass; `above` calls are newer than this
     starts = [end + timedelta(seconds=above - 1 - n) for n in range(above + 7200 + 3000)]
     assert end.astimezone(ZoneInfo(zone)).strftime("%H:%M") == "03:00"
-    site = make_site(Account("key", {"queue_calls": dense_calls(starts)}, Style(instants="naive", timezone=zone)))
+    site = make_site(Account("key", {"queue_calls": queue_table(starts)}, Style(instants="naive", timezone=zone)))
     assert site.load().error is None
     assert_truth(site)
 

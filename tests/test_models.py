@@ -14,7 +14,7 @@ import pytest
 
 from pipelines import models
 from pipelines.models import ModelResult, ModelsFailed, build_docs, build_models, check_definitions, create_missing_raw
-from tests.models_data import ENDPOINTS, ZONES, random_day, store_accounts, store_day
+from tests.models_data import ENDPOINTS, ZONES, random_day, store_accounts, store_days
 from tests.models_warehouses import MARTS, Warehouse, empty_warehouse, statements
 
 PASSWORD = "quite-secret-word"  # Postgres' own trust lets any in; it must show up nowhere
@@ -36,11 +36,10 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         create_missing_raw(warehouse)
         with statements(warehouse) as execute:
             store_accounts(execute, ZONES)
-            for account in ZONES:
-                for day in (date(2026, 3, 28) + timedelta(days=number) for number in range(14)):
-                    for endpoint in ENDPOINTS:
-                        rows = random_day(random, endpoint, day, 10)
-                        store_day(execute, account, endpoint, day, rows, datetime(2026, 4, 12, tzinfo=UTC))
+            days = [(account, date(2026, 3, 28) + timedelta(days=n)) for account in ZONES for n in range(14)]
+            for endpoint in ENDPOINTS:
+                rows = {whose: random_day(random, endpoint, whose[1], 10) for whose in days}
+                store_days(execute, endpoint, rows, datetime(2026, 4, 12, tzinfo=UTC))
         yield warehouse, folder / "dbt"
 
 

@@ -154,6 +154,7 @@ def test_a_cap_of_the_servers_own_loses_nothing_while_the_list_moves(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(7200)
 def test_nothing_is_lost_or_doubled_in_200_000_histories() -> None:
     """The same on 200,000 histories."""
     rng = Random(20_261_009)
@@ -189,6 +190,7 @@ def test_a_list_that_stands_still_is_read_in_order_within_the_bound(counts: list
 
 
 @given(size=st.integers(0, 300), limit=st.integers(3, 50))
+@settings(deadline=None)
 def test_without_ties_the_bound_is_exact(size: int, limit: int) -> None:
     """N records at limit L, no two in a second, cost 1 + ceil((N - L + 1) / (L - 2)) requests, and 1 below L."""
     still = MovingList([(second, second) for second in range(size)], Random(0))
@@ -250,6 +252,7 @@ def test_vanished_rows_above_are_noticed() -> None:
 
 
 @given(moved=st.lists(st.tuples(st.integers(0, 299), st.integers(0, 400)), max_size=4), ties=st.integers(1, 30))
+@settings(deadline=None)
 def test_few_rows_out_of_place_are_left_out(moved: list[tuple[int, int]], ties: int) -> None:
     """Of 300 rows, as few as can be are left out so that the rest is newest first; more than three are refused."""
     seconds = [300 - row // ties for row in range(300)]
@@ -259,6 +262,7 @@ def test_few_rows_out_of_place_are_left_out(moved: list[tuple[int, int]], ties: 
 
 
 @given(st.lists(st.integers(0, 6), max_size=12))
+@settings(deadline=None)
 def test_short_lists_out_of_place(seconds: list[int]) -> None:
     """In a short list one row may be out of its place, and no more."""
     check_out_of_place(seconds)

@@ -10,13 +10,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.paging import Place, advance
 from pipelines.records import ENDPOINTS, FIELDS, FLAG, INSTANT, NUMBER, REQUIRED, TEXT, schema_of, split_days
 from tests.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, parse_or_discard, record, write
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine, too
 REASON = re.compile(
     r"the record is not an object"
     r"|[a-z_]+ is (missing|negative|not a text|not a whole number|not 0 or 1|before [a-z_]+)"
@@ -55,7 +56,7 @@ def clean_pages(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]], str]:
 
 
 @given(clean_pages())
-@settings(max_examples=200, deadline=None)
+@settings(PATIENT, max_examples=200)
 def test_one_bad_record_changes_no_other(made: tuple[str, list[dict[str, Any]], str]) -> None:
     """A clean page gives the same rows a column at a time and, with a row at its end that is no record, one by one."""
     endpoint, rows, zone = made
@@ -130,7 +131,7 @@ def wild_pages(draw: st.DrawFn) -> tuple[str, list[Any]]:
 
 
 @given(wild_pages())
-@settings(max_examples=500, deadline=None)
+@settings(PATIENT, max_examples=500)
 def test_every_record_is_typed_without_loss_or_rejected(made: tuple[str, list[Any]]) -> None:
     """Whatever JSON comes, each record is in the table or among the rejected, once, and its reason quotes nothing."""
     endpoint, rows = made
@@ -160,7 +161,7 @@ def untyped(endpoint: str, wire: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @given(wild_pages(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(PATIENT, max_examples=150)
 def test_slices_add_up_to_the_page(made: tuple[str, list[Any]], data: st.DataObject) -> None:
     """A page cut in three anywhere has the same rows, seconds and rejected records, each at its own place."""
     endpoint, rows = made
@@ -181,7 +182,7 @@ def test_slices_add_up_to_the_page(made: tuple[str, list[Any]], data: st.DataObj
 
 
 @given(clean_pages())
-@settings(max_examples=100, deadline=None)
+@settings(PATIENT, max_examples=100)
 def test_days_add_up_to_the_page(made: tuple[str, list[dict[str, Any]], str]) -> None:
     """A page falls into its UTC dates, each once and newest first, with all the rows of each."""
     page = parse(*made)
@@ -217,7 +218,7 @@ def read_in_pages(endpoint: str, rows: Sequence[Any], limit: int, zone: str) -> 
     limit=st.integers(8, 25),
     naive=st.booleans(),
 )
-@settings(max_examples=400, deadline=None)
+@settings(PATIENT, max_examples=400)
 def test_small_pages_and_a_large_one_read_the_same(
     zone: str, seconds: list[int], bad: dict[int, str | None], limit: int, naive: bool
 ) -> None:
@@ -246,7 +247,7 @@ def test_small_pages_and_a_large_one_read_the_same(
     start=st.sampled_from(("2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z", "2026-10-08T11:59:30Z")),
     limit=st.integers(5, 20),
 )
-@settings(max_examples=300, deadline=None)
+@settings(PATIENT, max_examples=300)
 def test_a_stray_record_at_a_page_edge_hides_no_other(size: int, at: int, start: str, limit: int) -> None:
     """One start far too old or too new, wherever a page cuts the list, is read once, and so is every other record."""
     rows = in_seconds(*range(0, -2 * size, -2))

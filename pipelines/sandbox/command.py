@@ -30,7 +30,7 @@ LATE_WITHIN_SECONDS = 36 * 3600.0
 def _zone(_ctx: click.Context, _option: click.Parameter, name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         raise click.BadParameter(f"'{name}' is no IANA time zone, such as {DEMO_TIMEZONE}.") from None
     return name
 

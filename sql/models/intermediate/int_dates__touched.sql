@@ -1,13 +1,14 @@
 {#- Days before and after a reloaded UTC day on whose local dates a number can change, or which are read to compute it. -#}
 {%- set followed_days = ([var('repeat_hours'), var('followed_hours')] | map('int') | max + 23) // 24 -%}
 {%- set recovery_days = (var('recovery_hours') | int + 23) // 24 -%}
+{%- set journey_days = 2 -%}
 {%- set reaches = {
     'day': (-1, 1 + followed_days),
     'context': (-2 - followed_days, 2 + followed_days),
     'lost': (-2 - recovery_days, 1),
     'contact': (-2 - recovery_days, 3 + recovery_days),
-    'journey': (-8, 2 + followed_days),
-    'visit': (-10, 10),
+    'journey': (-1 - journey_days, 2 + followed_days),
+    'visit': (-2 - journey_days - followed_days, 2 + followed_days + journey_days),
 } -%}
 
 with built as (

@@ -1,28 +1,35 @@
 {{ config(unique_key=['account', 'local_date']) }}
 
-with measured as (
+with calls as (
+    select
+        *,
+        {{ hour_start('entered_at', 'entered_at_local') }} as hour_start_at,
+        {{ utc_offset_minutes('entered_at', 'entered_at_local') }} as utc_offset_minutes
+    from {{ ref('queue_calls') }}
+    where {{ touched('day') }}
+),
+
+measured as (
     select
         account,
         queue_kind,
         queue_name,
-        {{ hour_start('entered_at', 'entered_at_local') }} as hour_start_at,
-        date_trunc('hour', entered_at_local) as hour_start_local,
-        local_date,
-        {{ utc_offset_minutes('entered_at', 'entered_at_local') }} as utc_offset_minutes,
+        hour_start_at,
+        utc_offset_minutes,
         {{ queue_measures() }}
-    from {{ ref('queue_calls') }}
-    where {{ touched('day') }}
-    group by
-        account,
-        queue_kind,
-        queue_name,
-        {{ hour_start('entered_at', 'entered_at_local') }},
-        date_trunc('hour', entered_at_local),
-        local_date,
-        {{ utc_offset_minutes('entered_at', 'entered_at_local') }}
+    from calls
+    group by account, queue_kind, queue_name, hour_start_at, utc_offset_minutes
+),
+
+located as (
+    select
+        *,
+        hour_start_at at time zone 'UTC' + utc_offset_minutes * interval '1 minute' as hour_start_local
+    from measured
 )
 
 select
     *,
+    cast(hour_start_local as date) as local_date,
     {{ queue_rates() }}
-from measured
+from located

@@ -6,21 +6,15 @@ with measured as (
         queue_kind,
         queue_name,
         cast(date_trunc('week', local_date) as date) as week_start_date,
-        cast(extract(isoyear from local_date) as bigint) as iso_year,
-        cast(extract(week from local_date) as bigint) as iso_week,
         {{ queue_measures() }}
     from {{ ref('queue_calls') }}
     where {{ touched('week') }}
-    group by
-        account,
-        queue_kind,
-        queue_name,
-        cast(date_trunc('week', local_date) as date),
-        cast(extract(isoyear from local_date) as bigint),
-        cast(extract(week from local_date) as bigint)
+    group by account, queue_kind, queue_name, cast(date_trunc('week', local_date) as date)
 )
 
 select
     *,
+    cast(extract(isoyear from week_start_date) as bigint) as iso_year,
+    cast(extract(week from week_start_date) as bigint) as iso_week,
     {{ queue_rates() }}
 from measured
