@@ -5,7 +5,6 @@ import signal
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from pipelines.client import Access
 from pipelines.sandbox.account import Account
