@@ -19,10 +19,11 @@ demo: .venv/ready  ## a simulated PBX and a night's run against it: no account n
 run: .venv/ready  ## the nightly job, with the settings in .dlt/
 	$(BIN)/calls run
 
-test: .venv/ready  ## lint, format check, types, tests
+test: .venv/ready  ## lint, format check, types, SQL, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --processes 2 sql/models sql/tests sql/analyses
 	$(BIN)/pytest
 
 bench: .venv/ready  ## speed, as ratios within one run

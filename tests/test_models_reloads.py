@@ -52,7 +52,9 @@ def build_in_steps(warehouse: Warehouse, work_dir: Path, seed: int) -> None:
                 build_models(warehouse, work_dir)
             with statements(warehouse) as execute:
                 store_accounts(execute, ACCOUNTS | {"sydney_0": "America/St_Johns"})
-        run_dbt(warehouse, work_dir, ["build" if night == 1 else "run", "--exclude-resource-type", "unit_test"])
+            build_models(warehouse, work_dir)
+        else:
+            run_dbt(warehouse, work_dir, ["run"])
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
