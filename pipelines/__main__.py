@@ -47,7 +47,7 @@ class Commands(click.Group):
 
 account_option = click.option("--account", "accounts", multiple=True, metavar="A", help="Only this one; repeatable.")
 destination_option = click.option(
-    "--destination", type=click.Choice(["duckdb", "postgres"]), default="duckdb", show_default=True
+    "--destination", type=click.Choice(["duckdb", "postgres"]), default="duckdb", show_default=True, help="Warehouse."
 )
 on_budget_option = click.option(
     "--on-budget",

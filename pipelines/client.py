@@ -193,7 +193,7 @@ class Client:
         until = self._budget.usage().next_at or self._clock()
         return BudgetSpent(
             f"{self._access.account}: the PBX says that the budget of this key is spent (429), though this ledger had "
-            "requests left: another program or host uses the same key. Waiting as it asks.",
+            "requests left: another program or host uses the same key. No request leaves before the PBX allows it.",
             until,
         )
 

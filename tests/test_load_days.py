@@ -53,8 +53,9 @@ def _day(row: Row) -> date:
     return start.date()
 
 
-@pytest.mark.parametrize("count", [1, None], ids=["fewer", "none"])
-@pytest.mark.parametrize("number", [0, 2, 5], ids=["oldest", "middle", "newest"])
+@pytest.mark.parametrize(
+    ("number", "count"), [(0, None), (2, 1), (2, None), (5, 1)], ids=["oldest-none", "fewer", "none", "newest-fewer"]
+)
 def test_never_less(make_site: MakeSite, number: int, count: int | None) -> None:
     """A day of which the PBX offers fewer calls than are stored is kept and reported, and that is no failure; with
     --allow-shrink it is replaced, even by nothing; other days stay as they are."""
@@ -80,8 +81,6 @@ def test_never_less(make_site: MakeSite, number: int, count: int | None) -> None
     assert "allow-shrink" not in ran.err
     assert_truth(site)
     assert not any(row["offered_less_count"] is not None for row in site.raw()["loaded_days"])
-    assert site.load().error is None
-    assert_truth(site)
 
 
 def test_never_less_takes_what_grew(make_site: MakeSite) -> None:

@@ -146,6 +146,21 @@ def test_a_call_that_goes_bad(make_site: MakeSite) -> None:
     assert_truth(site)
 
 
+def test_a_list_in_another_order(make_site: MakeSite) -> None:
+    """A list that comes oldest first is refused as a whole, and no day of it settles; the other lists are loaded."""
+    site = make_site(Account("key", calls()))
+    site.pbx.fault("rows", times=None, mutate_rows=lambda rows: rows[::-1], endpoint="user_calls")
+    ran = site.run("load")
+    assert ran.code == 65
+    assert "not in order, newest first" in " ".join(ran.err.split())
+    assert site.stored("user_calls").total() == 0
+    for endpoint in ("queue_calls", "ringgroup_calls"):
+        assert site.stored(endpoint) == as_told(endpoint, site.pbx.records(endpoint))
+    site.pbx.faults.clear()
+    assert site.run("load").code == 0
+    assert_truth(site)
+
+
 BAD: tuple[tuple[str, object], ...] = (
     ("call_start_at", "0001-01-01T00:00:00"),
     ("call_start_at", "0000-00-00 00:00:00"),

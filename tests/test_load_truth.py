@@ -9,12 +9,23 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pipelines.coverage import DAY, Stretch
+from pipelines.records import ENDPOINTS
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import simulate
 from pipelines.sandbox.live import scatter
 from pipelines.sandbox.parameters import CallCentre
 from pipelines.sandbox.wire import Row, Style
-from tests.conftest import Site, assert_truth, queue_call, queue_table, ringgroup_call, user_call
+from tests.conftest import (
+    Site,
+    as_stored,
+    as_told,
+    assert_days,
+    assert_truth,
+    queue_call,
+    queue_table,
+    ringgroup_call,
+    user_call,
+)
 
 CHOICES = {name: get_args(hint) for name, hint in get_type_hints(Style).items() if get_args(hint)}
 MANNERS = list(product(*(CHOICES[name] for name in ("instants", "day_filter", "to_date", "envelope"))))
@@ -52,21 +63,37 @@ def calls_around(*instants: datetime) -> dict[str, list[Row]]:
 
 @pytest.mark.parametrize("number", range(len(MANNERS)), ids=["-".join(manner) for manner in MANNERS])
 def test_every_manner_of_speech(make_site: MakeSite, number: int) -> None:
-    """In each of the 48 manners a PBX can speak, all calls around both clock changes are loaded, and a day read again
-    takes in its late calls and leaves its neighbours as they are."""
+    """In each of the 48 manners a PBX can speak, the days from one clock change to the other are loaded whole, and no
+    call beside them; then, for each but the envelope, all days, and a day again that leaves its neighbours alone."""
     instants, day_filter, to_date, envelope = MANNERS[number]
     zone = list(CHANGES)[(number + number // 3) % 3]  # every zone with every manner but for the envelope
-    style = Style(envelope, instants, day_filter, to_date, zone)
-    site = make_site(Account("key", calls_around(*CHANGES[zone]), style))
+    site = make_site(Account("key", calls_around(*CHANGES[zone]), Style(envelope, instants, day_filter, to_date, zone)))
+    first, *_, end = sorted([*(change.date() for change in CHANGES[zone]), max(CHANGES[zone]).date() + DAY])
+    assert site.load(again=Stretch(first, end)).error is None
+    raw = site.raw()
+    for endpoint in ENDPOINTS:
+        within = [row for row in site.pbx.records(endpoint) if midnight(first) <= _start(row) < midnight(end)]
+        assert as_stored(endpoint, raw[endpoint]) == as_told(endpoint, within)
+    assert_days(raw)
+    if envelope == "data":
+        assert_all_and_again(site, CHANGES[zone][number // 3 % 2].date())
+
+
+def assert_all_and_again(site: Site, day: date) -> None:
+    """All days are loaded; then late calls at the edges of one of them come with that day."""
     assert site.load().error is None
     assert_truth(site)
-
-    day = CHANGES[zone][number // 2 % 2].date()
     for start in (midnight(day), midnight(day + DAY) - timedelta(seconds=1)):
         site.pbx.insert("queue_calls", queue_call(start, queue_name="late"))
         site.pbx.insert("user_calls", user_call(start, 5, user_name="late"))
     assert site.load(again=Stretch(day, day + DAY)).error is None
     assert_truth(site)
+
+
+def _start(row: Row) -> datetime:
+    start = row["call_start_at"]
+    assert isinstance(start, datetime)
+    return start
 
 
 def test_nothing_new(make_site: MakeSite) -> None:
@@ -92,14 +119,14 @@ def living(first_day: date, days: int, calls_per_day: float) -> Account:
 def test_night_by_night(make_site: MakeSite) -> None:
     """Every night holds the truth of that moment: calls that go on, have ended since or came late by most of a day,
     one that lasts for days, one that never ends."""
-    account = living(date(2026, 3, 31), 9, 200)
+    account = living(date(2026, 3, 31), 9, 140)
     now = [datetime(2026, 4, 1, 0, tzinfo=UTC)]  # a busy hour in Sydney
     site = make_site(account, clock=lambda: now[0])
     long, begun = timedelta(days=5, hours=3), now[0] - timedelta(hours=1)
     site.pbx.insert("queue_calls", queue_call(begun, call_finished_at=begun + long, queue_name="long"))
     site.pbx.insert("queue_calls", queue_call(begun, call_finished_at=None, queue_name="never ends"))
     unfinished = []
-    for hours in (0, 24, 25, 49, 23, 48):
+    for hours in (0, 24, 25, 72, 48):
         now[0] += timedelta(hours=hours)
         assert site.load(clock=now[0].timestamp).error is None
         assert_truth(site)
