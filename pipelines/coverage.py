@@ -37,6 +37,12 @@ class Days:
         whole = (min([first, *(r[0] for r in joined)]), max([end, *(r[1] for r in joined)]))
         return replace(self, ranges=tuple(sorted([*apart, whole])))
 
+    def remove(self, first: date, end: date) -> Self:
+        """Without the days from `first` to before `end`."""
+        below = ((low, min(high, first)) for low, high in self.ranges)
+        above = ((max(low, end), high) for low, high in self.ranges)
+        return replace(self, ranges=tuple(sorted({r for r in (*below, *above) if r[0] < r[1]})))
+
     def gaps(self, first: date, end: date) -> list[tuple[date, date]]:
         """The ranges between `first` and `end` that are not in the set, oldest first."""
         found, at = [], first
@@ -139,7 +145,8 @@ class DayRead:
 def missing_stretches(coverage: Coverage, start: date | None, now: datetime, page_rows: int) -> list[Stretch]:
     """The stretches to ask for, newest first; the newest has no end.
 
-    Neighbours are joined where the settled days between hold less than a page: one request is cheaper than two.
+    Neighbours are joined where that costs no request more: where the settled days between hold less than half a page,
+    or all that is known down to the older one less than a page.
     """
     first = start or BEGINNING
     today = now.date()
@@ -149,11 +156,26 @@ def missing_stretches(coverage: Coverage, start: date | None, now: datetime, pag
     for gap in reversed(gaps):
         newer = joined[-1]
         between = sum(_between(coverage.counts, gap[1], newer[0]))
-        if between < page_rows // 2:
+        padded = max(gap[0], BEGINNING + DAY) - DAY
+        if between < page_rows // 2 or sum(_between(coverage.counts, padded, newer[1] or date.max)) < page_rows:
             joined[-1] = (gap[0], newer[1])
         else:
             joined.append(gap)
     return [Stretch(None if low == BEGINNING else low, high) for low, high in joined]
+
+
+def unread_ranges(coverage: Coverage, start: date | None, rules: Rules) -> list[tuple[date, date]]:
+    """The half-open ranges of days that had ended everywhere at the last load and have never been read whole.
+
+    Oldest first; one from "any time" begins at `BEGINNING`. Days that are known but not settled are not among them.
+    """
+    first = start or BEGINNING
+    if coverage.read_at is None or first >= (ended := _ended_by(datetime.fromisoformat(coverage.read_at), rules)):
+        return []
+    known = coverage.settled
+    for day in days_within({*coverage.unfinished, *coverage.offered_less}, first, ended):
+        known = known.add(day, day + DAY)
+    return known.gaps(first, ended)
 
 
 def is_shrunk(coverage: Coverage, day: date, records: int) -> bool:
@@ -183,7 +205,7 @@ def with_days(
     keys = {day.isoformat() for day in read}
     counts = _replaced(coverage.counts, keys, {d: r.records for d, r in read.items()})
     unfinished = _replaced(coverage.unfinished, keys, {d: r.unfinished for d, r in read.items()})
-    settled = coverage.settled
+    settled = coverage.settled.remove(*span)  # a settled day read again may hold a call that goes on
     offered_less = {day.isoformat(): n for day, n in kept.items()}
     for low, high in _settled_ranges(span, {*unfinished, *offered_less}, now, rules):
         settled = settled.add(low, high)
@@ -208,13 +230,18 @@ def days_within(keys: Iterable[str], first: date, end: date) -> Iterator[date]:
 def _settled_ranges(
     span: tuple[date, date], doubtful: set[str], now: datetime, rules: Rules
 ) -> list[tuple[date, date]]:
-    ended = (now - timedelta(hours=WESTERNMOST_HOURS + rules.settle_hours)).date()
+    ended = _ended_by(now, rules)
     patience_over = (now - timedelta(days=rules.open_call_days)).date()
     first, end = span[0], min(span[1], ended)
     still_open = Days()
     for day in days_within(doubtful, max(first, patience_over), max(end, patience_over)):
         still_open = still_open.add(day, day + DAY)
     return still_open.gaps(first, end) if first < end else []
+
+
+def _ended_by(now: datetime, rules: Rules) -> date:
+    """The first day that has not been over everywhere for `settle_hours`."""
+    return (now - timedelta(hours=WESTERNMOST_HOURS + rules.settle_hours)).date()
 
 
 def _between(counts: Mapping[str, int], first: date, end: date) -> Iterator[int]:

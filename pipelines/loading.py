@@ -16,7 +16,8 @@ from pipelines.client import Client
 from pipelines.coverage import Stretch
 from pipelines.errors import BudgetSpent, CallsError
 from pipelines.locks import hold_account
-from pipelines.reading import AccountReader, Order, Package, Progress, Signal, never
+from pipelines.packages import Package
+from pipelines.reading import AccountReader, Order, Progress, Signal, never
 from pipelines.records import ENDPOINTS
 from pipelines.settings import Account
 from pipelines.voipcloud import Status

@@ -5,12 +5,10 @@ endpoints take turns, a page each: when the budget ends early, all three are loa
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Self
-
-import pyarrow as pa
 
 from pipelines import records
 from pipelines.ahead import PageAhead
@@ -28,10 +26,13 @@ from pipelines.coverage import (
     with_days,
 )
 from pipelines.errors import CallsError, SettingsWrong, UnexpectedPayload
+from pipelines.packages import Package
 from pipelines.paging import Place, advance
 from pipelines.records import Page
 
 Clock = Callable[[], float]
+# A list that ends in a record without a start is asked for from so many days further back, and at last from any time.
+WIDER, WIDEST = 7 * DAY, 500 * DAY
 Signal = Callable[[], CallsError | None]  # a reason to end cleanly, if there is one
 
 
@@ -55,30 +56,6 @@ class Order:
     rules: Rules = field(default_factory=Rules)
 
 
-@dataclass
-class Package:
-    """Whole days of one account, loaded at once together with the coverage that speaks of them."""
-
-    tables: dict[str, list[pa.Table]] = field(default_factory=dict)  # not taken yet
-    rows: dict[str, int] = field(default_factory=dict)  # taken
-    rejected: list[dict[str, Any]] = field(default_factory=list)
-    loaded_days: list[dict[str, Any]] = field(default_factory=list)
-    emptied: dict[str, list[date]] = field(default_factory=dict)  # days to leave without calls
-    cleared: dict[str, list[date]] = field(default_factory=dict)  # days to leave without rejected records
-    coverage: dict[str, Coverage] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    error: CallsError | None = None
-    done: bool = False
-
-    def take_tables(self) -> list[tuple[str, pa.Table]]:
-        """The calls read since this was last asked, a table an endpoint."""
-        taken = [(endpoint, pa.concat_tables(tables)) for endpoint, tables in self.tables.items() if tables]
-        self.tables = {}
-        for endpoint, table in taken:
-            self.rows[endpoint] = self.rows.get(endpoint, 0) + table.num_rows
-        return taken
-
-
 @dataclass(frozen=True)
 class Progress:
     """One page was read: what it held, how far back it reached, and the days done of all (None: nobody knows)."""
@@ -95,9 +72,19 @@ class _List:
     """One stretch of one endpoint while it is read. Days from `bottom` on are delivered."""
 
     stretch: Stretch
+    asked: Stretch  # the stretch, or more below it
     place: Place | None
     bottom: date
     held: list[Page] = field(default_factory=list)
+
+    def widen(self) -> bool:
+        """Asks from further back, four times as far each time and then for all; False where all was asked for."""
+        asked, first = self.asked.first, self.stretch.first
+        if asked is None or first is None:
+            return False
+        back = 4 * (first - asked) or WIDER
+        self.asked = replace(self.asked, first=None if back > WIDEST else first - back)
+        return True
 
 
 class AccountReader:
@@ -178,7 +165,7 @@ class AccountReader:
         else:
             stretches = missing_stretches(coverage, self._order.start, self._begun, MAX_LIMIT)
         self._coverage[endpoint] = coverage
-        self._lists[endpoint] = [_List(s, Place(MAX_LIMIT), s.end or date.max) for s in stretches]
+        self._lists[endpoint] = [_List(s, s, Place(MAX_LIMIT), s.end or date.max) for s in stretches]
 
     def _next(self, turn: int) -> str | None:
         left = list(self._lists)
@@ -196,12 +183,16 @@ class AccountReader:
 
     def _read_page(self, endpoint: str, package: Package, *, is_last: bool) -> None:
         reading = self._lists[endpoint][0]
-        place, wire = self._pages.take(endpoint, reading.stretch, reading.place or Place(MAX_LIMIT))
+        place, wire = self._pages.take(endpoint, reading.asked, reading.place or Place(MAX_LIMIT))
         if not is_last:
-            self._pages.begin(endpoint, reading.stretch, place, wire)
+            self._pages.begin(endpoint, reading.asked, place, wire)
         order = self._order
         page = records.parse_page(endpoint, wire, account=order.account, timezone=order.timezone, loaded_at=self._now())
         taken = advance(place, page.paged_by)
+        if page.unplaced and taken.place is None and reading.widen():
+            self._on_progress(self._progress(endpoint, reading, 0, page))
+            return  # what lies below says which day the last records belong to
+        records.check_placed(endpoint, page)
         reading.place = taken.place
         if taken.stop > taken.start:
             reading.held.append(page.slice(taken.start, taken.stop))
@@ -245,15 +236,14 @@ class AccountReader:
         kept = {} if self._order.allow_shrink else shrunk
         read = {day: _day_read(days.get(day, [])) for day in stored | days.keys() if day not in kept}
         for day in sorted(read):
-            self._put(endpoint, day, days.get(day, []), coverage, package)
+            package.put_day(self._order.account, endpoint, day, days.get(day, []), coverage, self._now())
         for day, offered in sorted(kept.items()):
             package.warnings.append(
                 f"{endpoint}: the PBX offers {offered} records of {day}, fewer than are stored, so the day was left as "
                 f"it is. If that is right: calls load --from {day} --to {day} --allow-shrink."
             )
         self._coverage[endpoint] = coverage = self._covered(coverage, read, kept, span, days)
-        package.coverage[endpoint] = coverage
-        package.loaded_days += self._day_rows(endpoint, coverage, span, stored | days.keys())
+        package.tell_days(self._order.account, endpoint, stored | days.keys(), span, coverage, self._now())
 
     def _covered(
         self,
@@ -268,50 +258,6 @@ class AccountReader:
         at = None if newest is None else datetime.fromtimestamp(newest, UTC).isoformat()
         after = with_days(coverage, read, kept, span, self._begun, self._order.rules)
         return Coverage(**{**vars(after), "newest_at": max(filter(None, (known, at)), default=None)})
-
-    def _put(self, endpoint: str, day: date, pages: list[Page], coverage: Coverage, package: Package) -> None:
-        key = day.isoformat()
-        tables = [page.table for page in pages if page.table.num_rows]
-        rejected = [bad for page in pages for bad in page.rejected]
-        package.tables.setdefault(endpoint, []).extend(tables)
-        package.rejected += [
-            {
-                "account": self._order.account,
-                "endpoint": endpoint,
-                "call_day": day,
-                "reason": bad.reason,
-                "record": bad.record,
-                "loaded_at": self._now(),
-            }
-            for bad in rejected
-        ]
-        if not tables and (key in coverage.counts or key in coverage.other_names):
-            package.emptied.setdefault(endpoint, []).append(day)
-        if not rejected and key in coverage.rejected:
-            package.cleared.setdefault(endpoint, []).append(day)
-
-    def _day_rows(
-        self, endpoint: str, coverage: Coverage, span: tuple[date, date], filled: set[date]
-    ) -> list[dict[str, Any]]:
-        """Rows for `raw.loaded_days`: days with calls now or before, and those without, back to the oldest call."""
-        first, end = max(span[0], coverage.first_day or span[1]), min(span[1], self._now().date() + DAY)
-        days = filled | {first + n * DAY for n in range((end - first).days)}
-        return [self._day_row(endpoint, day, coverage) for day in sorted(days)]
-
-    def _day_row(self, endpoint: str, day: date, coverage: Coverage) -> dict[str, Any]:
-        key = day.isoformat()
-        rejected = coverage.rejected.get(key, 0)
-        return {
-            "account": self._order.account,
-            "endpoint": endpoint,
-            "call_day": day,
-            "calls_count": coverage.counts.get(key, coverage.other_names.get(key, 0)) - rejected,
-            "rejected_count": rejected,
-            "unfinished_count": coverage.unfinished.get(key, 0),
-            "is_settled": day in coverage.settled,
-            "offered_less_count": coverage.offered_less.get(key),
-            "loaded_at": self._now(),
-        }
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

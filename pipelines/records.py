@@ -105,6 +105,7 @@ class Page:
     """One page: `seconds` (Unix, newest first) for each wire row; `table` of the readable ones, numbered in `rows`.
 
     A record without a readable start has the second of the row below it, and so is replaced with the day it stands in.
+    So many at the bottom as `unplaced` says have none below them either, and stand with the row above.
     `paged_by` is what tells a place in the list: as `seconds`, but an hour that comes twice in local time counts as
     one second, because its order tells the two apart only where it is seen whole.
     """
@@ -114,6 +115,7 @@ class Page:
     table: pa.Table
     rows: Sequence[int]
     rejected: Sequence[Rejected]
+    unplaced: int = 0
 
     def slice(self, start: int, stop: int) -> "Page":
         """The wire rows `start` to before `stop`."""
@@ -141,7 +143,7 @@ def parse_page(endpoint: str, records: Sequence[Any], *, account: str, timezone:
     """Types one page of wire records, newest first.
 
     Naive instants are read in `timezone`; in the autumn hour that comes twice, as the order of the list says.
-    Raises `UnexpectedPayload` where the list is not newest first, or has no readable record.
+    Raises `UnexpectedPayload` where the list is not newest first, or none of many records is readable.
     """
     try:
         typed = _parse_columns(endpoint, records, timezone)
@@ -155,11 +157,8 @@ def parse_page(endpoint: str, records: Sequence[Any], *, account: str, timezone:
     for row in out_of_place(starts):
         reasons.setdefault(row, "call_start_at is not in the list's order, newest first")
         del starts[row]
-    if records and (not starts or len(reasons) == len(records) >= HOPELESS_RECORDS):
-        raise UnexpectedPayload(
-            f"None of the {len(records)} records of {endpoint} can be read: {next(iter(reasons.values()))}. "
-            "Nothing was loaded from them. Has the PBX moved to another version of its API?"
-        )
+    if len(reasons) == len(records) >= HOPELESS_RECORDS:
+        raise _none_readable(endpoint, len(records), next(iter(reasons.values())))
     table, extra = typed.table, typed.extra
     rows: Sequence[int] = range(len(records))
     if reasons:
@@ -172,7 +171,14 @@ def parse_page(endpoint: str, records: Sequence[Any], *, account: str, timezone:
         table=_stamped(endpoint, table, extra, account, loaded_at),
         rows=rows,
         rejected=[Rejected(row, _json(records[row]), reason) for row, reason in sorted(reasons.items())],
+        unplaced=len(records) - 1 - max(starts, default=-1),
     )
+
+
+def check_placed(endpoint: str, page: Page) -> None:
+    """Raises `UnexpectedPayload` where no record of a page tells its start, so that none has a day."""
+    if page.seconds and page.unplaced == len(page.seconds):
+        raise _none_readable(endpoint, len(page.seconds), page.rejected[0].reason)
 
 
 def split_days(page: Page) -> Iterator[tuple[date, Page]]:
@@ -188,6 +194,13 @@ def split_days(page: Page) -> Iterator[tuple[date, Page]]:
 def rejected_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows for `raw.rejected_records`."""
     return pa.Table.from_pylist(list(rows), schema=REJECTED_SCHEMA)
+
+
+def _none_readable(endpoint: str, size: int, reason: str) -> UnexpectedPayload:
+    return UnexpectedPayload(
+        f"None of the {size} records of {endpoint} can be read: {reason}. "
+        "Nothing was loaded from them. Has the PBX moved to another version of its API?"
+    )
 
 
 def _parse_columns(endpoint: str, records: Sequence[Any], timezone: str) -> _Typed:

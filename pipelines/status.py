@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.client import MAX_LIMIT
-from pipelines.coverage import DAY, Coverage, missing_stretches
+from pipelines.coverage import BEGINNING, DAY, Coverage, unread_ranges
 from pipelines.errors import WarehouseLocked
 from pipelines.loading import open_budget
 from pipelines.locks import find_running
@@ -28,30 +27,25 @@ def describe_account(account: Account, target: Target) -> dict[str, Any]:
     """One account's status, ready for JSON: dates as `Y-m-d`, instants as ISO 8601 in UTC."""
     running = find_running(account.name)
     coverage, source = _coverage(account, target, is_running=running is not None)
-    now = datetime.now(UTC)
     return {
         "account": account.name,
         "running": None if running is None else {"pid": running.pid, "since": _iso(running.since)},
         "as_of": source,
-        "endpoints": {name: describe_endpoint(coverage.get(name, Coverage()), account, now) for name in ENDPOINTS},
+        "endpoints": {name: describe_endpoint(coverage.get(name, Coverage()), account) for name in ENDPOINTS},
         "budget": describe_budget(account),
     }
 
 
-def describe_endpoint(coverage: Coverage, account: Account, now: datetime) -> dict[str, Any]:
+def describe_endpoint(coverage: Coverage, account: Account) -> dict[str, Any]:
     """One endpoint's coverage: `gaps` are days never read whole, with null for "any time" and both ends included."""
     days = sorted(coverage.counts)
-    older = missing_stretches(coverage, account.start_date, now, MAX_LIMIT)[1:] if coverage.read_at else []
     return {
         "first_day": days[0] if days else None,
         "last_day": days[-1] if days else None,
         "settled_until": _settled_until(coverage),
         "gaps": [
-            {
-                "from": stretch.first.isoformat() if stretch.first else None,
-                "to": (stretch.end - DAY).isoformat() if stretch.end else None,
-            }
-            for stretch in older
+            {"from": None if low == BEGINNING else low.isoformat(), "to": (high - DAY).isoformat()}
+            for low, high in unread_ranges(coverage, account.start_date, account.rules)
         ],
         "calls": sum([*coverage.counts.values(), *coverage.other_names.values()]) - sum(coverage.rejected.values()),
         "rejected": sum(coverage.rejected.values()),

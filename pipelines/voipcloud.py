@@ -21,7 +21,7 @@ from dlt.extract import DltResource
 
 from pipelines import records
 from pipelines.coverage import Coverage
-from pipelines.reading import Package
+from pipelines.packages import Package
 
 REMOVED = "is_removed"
 REMOVABLE: Any = {REMOVED: {"hard_delete": True}}  # without a type: the column is made when it is first needed

@@ -24,7 +24,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.coverage import Coverage
 from pipelines.errors import CallsError, SettingsWrong, WarehouseLocked
-from pipelines.reading import Package
+from pipelines.packages import Package
 from pipelines.settings import Account, full_path, home
 from pipelines.voipcloud import TABLES, Status, read_coverage, voipcloud
 

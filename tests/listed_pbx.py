@@ -13,7 +13,8 @@ import orjson
 from pipelines.client import Client
 from pipelines.coverage import DAY, Coverage
 from pipelines.errors import BudgetSpent, CallsError, Interrupted, PbxUnavailable
-from pipelines.reading import AccountReader, Order, Package
+from pipelines.packages import Package
+from pipelines.reading import AccountReader, Order
 
 BEGIN = datetime(2026, 3, 20, tzinfo=UTC)
 ENDPOINTS = ("queue_calls", "user_calls")

@@ -131,7 +131,7 @@ def test_the_gravest_code(make_site: MakeSite) -> None:
 def test_where_nobody_watches(site: Site) -> None:
     """Without a terminal there are plain lines: results on standard output, progress on standard error, no colours, no
     bars, and nothing at all where one command reads another's JSON."""
-    site.pbx.fault("429", retry_after=2, endpoint="user_calls")
+    site.pbx.fault("429", retry_after=8, endpoint="user_calls")
     ran = night.run(site, "load")
     assert ran.code == 0
     assert "\x1b" not in ran.out + ran.err
@@ -143,7 +143,7 @@ def test_where_nobody_watches(site: Site) -> None:
 
 def test_where_somebody_watches(site: Site) -> None:
     """On a terminal there are bars and a countdown while the budget is waited for, and the result at the end."""
-    site.pbx.fault("429", retry_after=2, endpoint="user_calls")
+    site.pbx.fault("429", retry_after=8, endpoint="user_calls")
     ours, theirs = pty.openpty()
     load = subprocess.Popen(
         [CALLS, "load"], cwd=site.folder, stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | {"TERM": "xterm"}

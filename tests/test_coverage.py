@@ -19,6 +19,7 @@ from pipelines.coverage import (
     Stretch,
     is_shrunk,
     missing_stretches,
+    unread_ranges,
     with_days,
 )
 
@@ -140,6 +141,41 @@ def test_reading_a_day_again_replaces_what_is_known_of_it() -> None:
     again = with_days(less, {one: DayRead()}, {}, (one, two), NOW, Rules())
     assert again.counts == {two.isoformat(): 8}
     assert (again.rejected, again.unfinished, again.offered_less) == ({}, {}, {})
+
+
+def test_a_settled_day_with_a_call_that_goes_on_is_settled_no_longer() -> None:
+    """A day that was settled and, read again, holds a call that has not ended is asked for until it has; only it."""
+    one, two = date(2026, 4, 5), date(2026, 4, 6)
+    settled = with_days(Coverage(), {}, {}, (BEGINNING, two + DAY), NOW, Rules())
+    assert one in settled.settled
+    again = with_days(settled, {one: DayRead(3, unfinished=1)}, {}, (one, two), NOW, Rules())
+    assert [day in again.settled for day in (one - DAY, one, two)] == [True, False, True]
+    over = with_days(again, {one: DayRead(3)}, {}, (one, two), NOW, Rules())
+    assert over.settled == settled.settled
+
+
+def test_a_call_that_goes_on_costs_no_request_more() -> None:
+    """A day kept open by a call is asked for together with the newest, where all that came since fits a page."""
+    kept = date(2026, 4, 4)
+    for a_day, stretches in ((PAGE // 8, 1), (PAGE // 5, 1), (PAGE // 3, 2)):
+        read = {kept + n * DAY: DayRead(a_day, unfinished=n == 0) for n in range(4)}
+        coverage = with_days(Coverage(), read, {}, (BEGINNING, kept + 4 * DAY), NOW, Rules())
+        found = missing_stretches(coverage, None, NOW, PAGE)
+        assert len(found) == stretches, a_day
+        assert (found[-1].first, found[0].end) == (kept, None)
+
+
+def test_days_never_read_are_told_apart_from_days_not_settled() -> None:
+    """What a run that stopped early left out is unread, down to any time; a day that waits for a call is not."""
+    day = date(2026, 4, 4)
+    assert unread_ranges(Coverage(), None, Rules()) == []
+    newest = with_days(Coverage(), {day: DayRead(2, unfinished=1)}, {}, (day, date.max), NOW, Rules())
+    assert unread_ranges(newest, None, Rules()) == [(BEGINNING, day)]
+    assert unread_ranges(newest, day - DAY, Rules()) == [(day - DAY, day)]
+    assert unread_ranges(newest, day, Rules()) == []
+    assert unread_ranges(newest, NOW.date() + DAY, Rules()) == []
+    lower = with_days(newest, {}, {day - 9 * DAY: 1}, (BEGINNING, day - 3 * DAY), NOW, Rules())
+    assert unread_ranges(lower, None, Rules()) == [(day - 3 * DAY, day)]
 
 
 def test_a_day_offered_less_is_asked_for_again_until_it_is_old() -> None:

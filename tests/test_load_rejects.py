@@ -146,6 +146,45 @@ def test_a_call_that_goes_bad(make_site: MakeSite) -> None:
     assert_truth(site)
 
 
+def test_a_last_record_without_a_start(make_site: MakeSite) -> None:
+    """A record without a start is rejected once, night after night, though it is now the last of an answer and now has
+    calls below it; that costs a request more only while it is the last."""
+    now = [FIRST + timedelta(days=1, hours=2)]
+    site = make_site(Account("key", {"queue_calls": [queue_call(FIRST + timedelta(hours=n)) for n in (1, 2)]}))
+    site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
+    assert site.load(clock=now[0].timestamp).error is None
+    site.pbx.insert("queue_calls", queue_call(FIRST + timedelta(days=12, hours=1), queue_name="no start"))
+    now[0] = FIRST + timedelta(days=9)
+    asked = []
+    for night in range(8):
+        before = site.asked("queue_calls")
+        now[0] += DAY
+        assert site.load(clock=now[0].timestamp).error is None
+        asked.append(site.asked("queue_calls") - before)
+        rejected = site.raw()["rejected_records"]
+        assert [row["reason"] for row in rejected] == ["call_start_at is missing"], night
+        assert_days(site.raw())
+    assert asked[-1] == 1
+    assert site.load(again=EVERYTHING, clock=now[0].timestamp).error is None
+    assert len(site.raw()["rejected_records"]) == 1
+    assert_days(site.raw())
+
+
+def test_nothing_tells_a_start(make_site: MakeSite) -> None:
+    """Where no record of a whole list tells a start, none has a day: that ends with 65, and the other lists load."""
+    site = make_site(Account("key", calls() | {"queue_calls": [queue_call(FIRST, queue_name="no start")]}))
+    site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
+    ran = site.run("load", "--from", "2026-05-01")
+    assert ran.code == 65
+    assert "None of the 1 records of queue_calls can be read: call_start_at is missing" in " ".join(ran.err.split())
+    assert site.stored("user_calls") == as_told("user_calls", site.pbx.records("user_calls"))
+
+
+def without_starts(rows: list[Any]) -> list[Any]:
+    """Takes their starts from the records of one queue."""
+    return [row | {"call_start_at": None} if row["queue_name"] == "no start" else row for row in rows]
+
+
 def test_a_list_in_another_order(make_site: MakeSite) -> None:
     """A list that comes oldest first is refused as a whole, and no day of it settles; the other lists are loaded."""
     site = make_site(Account("key", calls()))

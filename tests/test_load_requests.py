@@ -79,6 +79,19 @@ def test_normal_nights(make_site: MakeSite) -> None:
     assert asked == [None, "2026-06-03", "2026-06-04", "2026-06-04", "2026-06-04"]  # a day before the one not settled
 
 
+def test_a_call_open_across_thousands(make_site: MakeSite) -> None:
+    """A call that goes on while six thousand others come and go costs no request more, as all fit a page."""
+    starts = [NEWEST - timedelta(seconds=45 * n) for n in range(9600)]
+    site = make_site(Account("key", {"queue_calls": queue_table(starts)}))
+    site.pbx.insert("queue_calls", queue_call(starts[-100], call_finished_at=None))
+    for hours in (1, 2):
+        clock = (NEWEST + timedelta(hours=hours)).timestamp
+        assert asked_by(site, lambda: site.load(clock=clock)) == ONE_EACH  # noqa: B023 -- called at once
+        assert_truth(site)
+    asked = [a.parameters.get("from_date") for a in site.pbx.arrivals if a.endpoint == "queue_calls"]
+    assert asked == [None, (starts[-100] - timedelta(days=1)).strftime("%Y-%m-%d")]
+
+
 def test_an_account_without_calls(make_site: MakeSite) -> None:
     """An account that has no calls at all costs one request an endpoint, every night, and its first call is seen."""
     now = [datetime(2026, 6, 5, 17, tzinfo=UTC)]
