@@ -1,4 +1,4 @@
-"""The wire: the PBX's API over httpx. Token, envelope, codes → exceptions, retries, click-to-call.
+"""The wire: the PBX's API over httpx. Token, codes → exceptions, retries, click-to-call.
 
 Every request takes a slot of the budget, each retry too. The key travels in the `token` header and nowhere else; no
 redirect is followed, so it never reaches another host. Knows HTTP; knows nothing of what is done with the records.
@@ -16,10 +16,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import orjson
+from msgspec import Raw
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from pipelines.budget import Budget
+from pipelines.envelope import Data, check_list, decode, read_envelope
 from pipelines.errors import (
     BudgetSpent,
     CallsError,
@@ -83,18 +84,16 @@ class Client:
 
     def fetch_calls(
         self, endpoint: str, *, from_date: str, to_date: str, names: str, limit: int, offset: int
-    ) -> list[Any]:
-        """One page of a list, newest first, as the wire's own records. Dates are `Y-m-d` or '' for any time."""
+    ) -> list[Raw]:
+        """One page of a list, newest first, each record as its JSON text. Dates are `Y-m-d` or '' for any time."""
         asked = {"from_date": from_date, "to_date": to_date, NAMES_PARAMETER[endpoint]: names}
         params = {name: value for name, value in asked.items() if value} | {"limit": str(limit), "offset": str(offset)}
         data = self._retrying(lambda: self._ask(endpoint, "GET", params=params))
-        if not isinstance(data, list):
-            raise UnexpectedPayload(f"{self._whom(endpoint)} sent {_kind(data)} where a list of calls belongs.")
-        return data
+        return check_list(data, self._whom(endpoint))
 
     def fetch_system_status(self) -> Any:
         """What the NOC reports, as the wire's own JSON: the article names no fields."""
-        return self._retrying(lambda: self._ask("system_status", "GET"))
+        return decode(self._retrying(lambda: self._ask("system_status", "GET")), self._whom("system_status"))
 
     def call_to_number(self, user_number: str, number_to_call: str) -> None:
         """Rings the user, then the number. Sent once, never again: a lost answer raises `MayHaveRung`."""
@@ -110,7 +109,7 @@ class Client:
                 "repeated: look at the phone before dialling again."
             ) from None
 
-    def _retrying(self, ask: Callable[[], Any]) -> Any:
+    def _retrying(self, ask: Callable[[], Data]) -> Data:
         try:
             return Retrying(
                 retry=retry_if_exception(is_worth_retrying),
@@ -126,7 +125,7 @@ class Client:
                 f"{self._access.attempts} attempts ({_short(error)}). Check base_url and the network, or run later."
             ) from None
 
-    def _ask(self, name: str, method: str, *, interactive: bool = False, **request: Any) -> Any:
+    def _ask(self, name: str, method: str, *, interactive: bool = False, **request: Any) -> Data:
         with self._budget.slot(interactive=interactive):
             status, headers, body = self._send(method, PATHS[name], request)
         return self._read(name, status, headers, body)
@@ -151,7 +150,7 @@ class Client:
         self.clock_skew_seconds = None if told is None else told - self._clock()
         return response.status_code, response.headers, bytes(body)
 
-    def _read(self, name: str, status: int, headers: httpx.Headers, body: bytes) -> Any:
+    def _read(self, name: str, status: int, headers: httpx.Headers, body: bytes) -> Data:
         if status == httpx.codes.OK:
             code, data = read_envelope(body, self._whom(name))
             if code == httpx.codes.OK:
@@ -206,30 +205,6 @@ def is_worth_retrying(error: BaseException) -> bool:
     return isinstance(error, httpx.TransportError | PbxUnavailable | UnexpectedPayload)
 
 
-def read_envelope(body: bytes, whom: str) -> tuple[int, Any]:
-    """The `code` and the `data` of an answer: `{"code", "data", "message"}`, those at top level, or a bare list.
-
-    Raises `UnexpectedPayload` for anything else.
-    """
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        what = "a web page" if body.lstrip()[:1] == b"<" else "an empty answer" if not body.strip() else "broken JSON"
-        raise UnexpectedPayload(
-            f"{whom} sent {what} instead of JSON. Check that base_url is the PBX itself and not a portal or a proxy."
-        ) from None
-    if isinstance(answer, list):
-        return 200, answer
-    if not isinstance(answer, dict):
-        raise UnexpectedPayload(f"{whom} sent {_kind(answer)} where an object or a list belongs.")
-    code = answer.get("code", 200)
-    if isinstance(code, str) and code.isdecimal():
-        code = int(code)
-    if not isinstance(code, int) or isinstance(code, bool):
-        raise UnexpectedPayload(f"{whom} sent {_kind(code)} as its code.")
-    return code, answer.get("data", answer)
-
-
 def parse_retry_after(value: str | None, now: float) -> float | None:
     """Seconds to wait by a `Retry-After` of seconds or of a date; None where it is absent or cannot be read."""
     if value is None:
@@ -260,11 +235,6 @@ def parse_number(text: str, what: str) -> str:
 def mask_number(number: str) -> str:
     """A number as it may be shown: its last two digits."""
     return number if len(number) <= 4 else f"…{number[-2:]}"
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def _short(error: BaseException | None) -> str:

@@ -17,7 +17,7 @@ INSTANT, NAIVE = pa.timestamp("us", "UTC"), pa.timestamp("us")
 START = "call_start_at"
 # Outside these years a date is a placeholder: 0001, 1970 or 9999 where there was none.
 FIRST, END = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-Column = Sequence[str | None]
+Texts = Sequence[str | None]
 Readings = tuple[datetime | None, datetime | None]
 
 
@@ -29,7 +29,7 @@ class Instants:
     twice: Mapping[int, int]
 
 
-def parse_columns(texts: Mapping[str, Column], timezone: str, durations: pa.Array | None) -> Instants:
+def parse_columns(texts: Mapping[str, pa.Array], timezone: str, durations: pa.Array | None) -> Instants:
     """Columns of texts, all of one style, in the order of the list: `call_start_at` first.
 
     Raises `ValueError` (`pyarrow.ArrowInvalid` is one) for a column of mixed styles or with a text that is no instant.
@@ -41,7 +41,7 @@ def parse_columns(texts: Mapping[str, Column], timezone: str, durations: pa.Arra
 
 
 def parse_each(
-    texts: Mapping[str, Column], timezone: str, durations: pa.Array | None
+    texts: Mapping[str, Texts], timezone: str, durations: pa.Array | None
 ) -> tuple[Instants, dict[int, str]]:
     """The same a text at a time, and the reason for each row that has one which cannot be read."""
     zone = ZoneInfo(timezone)
@@ -61,9 +61,9 @@ def parse_each(
     return _placed(early, late, timezone, durations), unreadable
 
 
-def _parse_column(column: Column) -> pa.Array:
-    texts = pa.array(column, pa.string())
-    sample = next((text for text in column if text), "")
+def _parse_column(texts: pa.Array) -> pa.Array:
+    there = texts.drop_null()
+    sample = there[0].as_py() if len(there) else ""
     aware = sample.endswith("Z") or "+" in sample or sample.count("-") > 2
     instants = texts.cast(INSTANT if aware else NAIVE)
     outermost = pc.min_max(instants.cast(pa.int64())).as_py()

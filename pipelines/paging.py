@@ -14,7 +14,6 @@ Pure: the caller fetches, `advance` says what to take and where to go on.
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from pipelines.errors import UnexpectedPayload
 
@@ -89,7 +88,7 @@ def out_of_place(starts: dict[int, int]) -> list[int]:
     Raises `UnexpectedPayload` where they are so many that the list is in another order.
     """
     rows, seconds = list(reversed(starts)), list(reversed(starts.values()))
-    if all(below <= above for below, above in pairwise(seconds)):
+    if seconds == sorted(seconds):
         return []
     # longest non-decreasing subsequence, by patience sorting; from below, so that of two choices the upper row stays:
     # the first of a page has been seen in its place on the page before

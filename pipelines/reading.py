@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
+
+from msgspec import Raw
 
 from pipelines import records
 from pipelines.ahead import PageAhead
@@ -171,7 +173,7 @@ class AccountReader:
         left = list(self._lists)
         return left[turn % len(left)] if left else None
 
-    def _fetch(self, endpoint: str, stretch: Stretch, place: Place) -> list[Any]:
+    def _fetch(self, endpoint: str, stretch: Stretch, place: Place) -> list[Raw]:
         return self._client.fetch_calls(
             endpoint,
             from_date=stretch.from_date,

@@ -1,10 +1,8 @@
 """Wire records → typed Arrow tables, and what cannot be read → rejected records with a reason.
 
-A page is read a column at a time; a page holding anything unusual is read again a record at a time, to the same
+A page is read as a whole, by Arrow; one that holds anything unusual is read again a record at a time, to the same
 rules. Known fields get types; lossless mis-typings (`"35"`, `35.0`, a number for a phone number) are taken; unknown
 fields are kept as JSON in `extra`. Nothing is dropped: a record is in the table or among the rejected.
-
-Field lists and what may be null: the vendor's article (version 1) and public clients of the live service.
 """
 
 from bisect import bisect_left, bisect_right
@@ -13,40 +11,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Raw
 
 from pipelines import instants
+from pipelines.columns import FIELDS, INSTANT, NUMBER, TEXT, parse_one_by_one, parse_together
 from pipelines.errors import UnexpectedPayload
 from pipelines.paging import out_of_place
-from pipelines.values import parse_value
 
-TEXT, INSTANT, NUMBER, FLAG = pa.string(), pa.timestamp("us", "UTC"), pa.int64(), pa.bool_()
 DATE = pa.date32()
-_VISIT: dict[str, pa.DataType] = {
-    "callerid": TEXT,
-    "inbound_number": TEXT,
-    "call_start_at": INSTANT,
-    "call_answered_at": INSTANT,
-    "call_finished_at": INSTANT,
-    "answered_by_user_name": TEXT,
-    "status": TEXT,
-}
-FIELDS: dict[str, dict[str, pa.DataType]] = {
-    "user_calls": {
-        "from_number": TEXT,
-        "to_number": TEXT,
-        "user_name": TEXT,
-        "is_inbound": FLAG,
-        "call_start_at": INSTANT,
-        "call_duration": NUMBER,
-        "call_finished_at": INSTANT,
-        "conversation_duration": NUMBER,
-    },
-    "queue_calls": {"queue_name": TEXT, **_VISIT},
-    "ringgroup_calls": {"ring_group_name": TEXT, **_VISIT},
-}
 ENDPOINTS = tuple(FIELDS)
 # Without these a record cannot be placed in time, in a queue, or in a direction.
 REQUIRED = {
@@ -129,31 +103,21 @@ class Page:
         )
 
 
-@dataclass(frozen=True)
-class _Typed:
-    """A page's records, a row each, the unreadable ones among them with their `reasons` by row."""
-
-    table: pa.Table
-    extra: list[str | None]
-    twice: Mapping[int, int]
-    reasons: dict[int, str]
-
-
-def parse_page(endpoint: str, records: Sequence[Any], *, account: str, timezone: str, loaded_at: datetime) -> Page:
-    """Types one page of wire records, newest first.
+def parse_page(endpoint: str, records: Sequence[Raw], *, account: str, timezone: str, loaded_at: datetime) -> Page:
+    """Types one page of wire records, JSON texts in UTF-8, newest first.
 
     Naive instants are read in `timezone`; in the autumn hour that comes twice, as the order of the list says.
     Raises `UnexpectedPayload` where the list is not newest first, or none of many records is readable.
     """
     try:
-        typed = _parse_columns(endpoint, records, timezone)
-    except (pa.ArrowException, ValueError, TypeError, AttributeError, OverflowError):
-        typed = _parse_one_by_one(endpoint, records, timezone)
+        typed = parse_together(FIELDS[endpoint], records, timezone)
+    except (pa.ArrowException, ValueError):
+        typed = parse_one_by_one(FIELDS[endpoint], records, timezone)
     reasons = typed.reasons
     for row, reason in _check(endpoint, typed.table):
         reasons.setdefault(row, reason)
-    micros = typed.table[instants.START].cast(pa.int64()).to_pylist()
-    starts = {row: micro // 1_000_000 for row, micro in enumerate(micros) if micro is not None}
+    at = pc.divide(typed.table[instants.START].cast(pa.int64()), 1_000_000).to_pylist()
+    starts = {row: second for row, second in enumerate(at) if second is not None}
     for row in out_of_place(starts):
         reasons.setdefault(row, "call_start_at is not in the list's order, newest first")
         del starts[row]
@@ -163,14 +127,14 @@ def parse_page(endpoint: str, records: Sequence[Any], *, account: str, timezone:
     rows: Sequence[int] = range(len(records))
     if reasons:
         rows = [row for row in rows if row not in reasons]
-        table, extra = table.take(pa.array(rows, NUMBER)), [extra[row] for row in rows]
+        table, extra = table.take(pa.array(rows, NUMBER)), extra.take(pa.array(rows, NUMBER))
     seconds = _filled(starts, len(records))
     return Page(
         seconds=seconds,
         paged_by=_filled(starts | {row: at for row, at in typed.twice.items() if row in starts}, len(records)),
         table=_stamped(endpoint, table, extra, account, loaded_at),
         rows=rows,
-        rejected=[Rejected(row, _json(records[row]), reason) for row, reason in sorted(reasons.items())],
+        rejected=[Rejected(row, bytes(records[row]).decode(), reason) for row, reason in sorted(reasons.items())],
         unplaced=len(records) - 1 - max(starts, default=-1),
     )
 
@@ -201,59 +165,6 @@ def _none_readable(endpoint: str, size: int, reason: str) -> UnexpectedPayload:
         f"None of the {size} records of {endpoint} can be read: {reason}. "
         "Nothing was loaded from them. Has the PBX moved to another version of its API?"
     )
-
-
-def _parse_columns(endpoint: str, records: Sequence[Any], timezone: str) -> _Typed:
-    fields = FIELDS[endpoint]
-    values = {name: [record.get(name) for record in records] for name in fields}
-    columns = {name: _array(kind, values[name]) for name, kind in fields.items() if kind != INSTANT}
-    at = {name: values[name] for name, kind in fields.items() if kind == INSTANT}
-    read = instants.parse_columns(at, timezone, columns.get("call_duration"))
-    table = _table(endpoint, columns | read.columns)
-    known = fields.keys()
-    extra = [None if record.keys() <= known else _extra(record, fields) for record in records]
-    return _Typed(table, extra, read.twice, {})
-
-
-def _array(kind: pa.DataType, values: list[Any]) -> pa.Array:
-    if kind != TEXT and not {int, type(None)}.issuperset(map(type, values)):
-        raise TypeError
-    if kind != FLAG:
-        return pa.array(values, kind)
-    if not {0, 1, None}.issuperset(values):
-        raise ValueError
-    return pa.array(values, NUMBER).cast(FLAG)
-
-
-def _parse_one_by_one(endpoint: str, records: Sequence[Any], timezone: str) -> _Typed:
-    fields = FIELDS[endpoint]
-    rows: list[dict[str, Any]] = []
-    reasons: dict[int, str] = {}
-    for number, record in enumerate(records):
-        try:
-            rows.append(_parse_record(fields, record))
-        except ValueError as error:
-            reasons[number] = str(error)
-            start = record.get(instants.START) if isinstance(record, dict) else None
-            rows.append({instants.START: start if isinstance(start, str) else None})  # it has a place in the list
-    columns = {
-        name: pa.array([row.get(name) for row in rows], kind) for name, kind in fields.items() if kind != INSTANT
-    }
-    at = {name: [row.get(name) for row in rows] for name, kind in fields.items() if kind == INSTANT}
-    read, unreadable = instants.parse_each(at, timezone, columns.get("call_duration"))
-    extra = [None if row in reasons else _extra(record, fields) for row, record in enumerate(records)]
-    return _Typed(_table(endpoint, columns | read.columns), extra, read.twice, unreadable | reasons)
-
-
-def _table(endpoint: str, columns: Mapping[str, pa.Array]) -> pa.Table:
-    schema = pa.schema(FIELDS[endpoint].items())
-    return pa.table([columns[name] for name in schema.names], schema=schema)
-
-
-def _parse_record(fields: Mapping[str, pa.DataType], record: Any) -> dict[str, Any]:
-    if not isinstance(record, dict):
-        raise ValueError("the record is not an object")
-    return {name: parse_value(name, kind, record.get(name)) for name, kind in fields.items()}
 
 
 def _check(endpoint: str, typed: pa.Table) -> list[tuple[int, str]]:
@@ -293,7 +204,7 @@ def _filled(starts: dict[int, int], size: int) -> list[int]:
     return seconds[::-1]
 
 
-def _stamped(endpoint: str, typed: pa.Table, extra: list[str | None], account: str, loaded_at: datetime) -> pa.Table:
+def _stamped(endpoint: str, typed: pa.Table, extra: pa.Array, account: str, loaded_at: datetime) -> pa.Table:
     size = typed.num_rows
     days = pc.cast(pc.floor_temporal(typed["call_start_at"], unit="day").cast(pa.timestamp("us")), DATE)
     return pa.table(
@@ -302,20 +213,7 @@ def _stamped(endpoint: str, typed: pa.Table, extra: list[str | None], account: s
             days,
             pa.repeat(pa.scalar(loaded_at, INSTANT), size),
             *typed.columns,
-            pa.array(extra, TEXT),
+            extra,
         ],
         schema=schema_of(endpoint),
     )
-
-
-def _extra(record: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
-    if record.keys() <= known.keys():
-        return None
-    return _json({name: value for name, value in record.items() if name not in known})
-
-
-def _json(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # orjson reads 1024 levels and writes 254
-        return '"nested too deep to be kept"'

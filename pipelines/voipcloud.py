@@ -20,6 +20,7 @@ import pyarrow as pa
 from dlt.extract import DltResource
 
 from pipelines import records
+from pipelines.columns import INSTANT
 from pipelines.coverage import Coverage
 from pipelines.packages import Package
 
@@ -38,20 +39,20 @@ LOADED_DAYS_SCHEMA = pa.schema(
         pa.field("unfinished_count", pa.int64(), nullable=False),
         pa.field("is_settled", pa.bool_(), nullable=False),
         pa.field("offered_less_count", pa.int64()),
-        pa.field("loaded_at", records.INSTANT, nullable=False),
+        pa.field("loaded_at", INSTANT, nullable=False),
     ]
 )
 ACCOUNTS_SCHEMA = pa.schema(
     [
         pa.field("account", pa.string(), nullable=False),
         pa.field("timezone", pa.string(), nullable=False),
-        pa.field("loaded_at", records.INSTANT, nullable=False),
+        pa.field("loaded_at", INSTANT, nullable=False),
     ]
 )
 SYSTEM_STATUS_SCHEMA = pa.schema(
     [
         pa.field("account", pa.string(), nullable=False),
-        pa.field("checked_at", records.INSTANT, nullable=False),
+        pa.field("checked_at", INSTANT, nullable=False),
         pa.field("status", pa.string()),
         pa.field("payload", pa.string(), nullable=False),
     ]

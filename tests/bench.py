@@ -1,7 +1,8 @@
 """`make bench`: speed and memory as ratios within one run, so that the machine cancels out.
 
 Each contender loads the same queue calls, over HTTP from a simulated PBX in a process of its own, into a new DuckDB
-file, in a process of its own whose start is not counted.
+file, in a process of its own. What is imported and set up once a process is not counted: each has loaded a list
+without calls before its clock starts.
 """
 
 import json
@@ -20,8 +21,9 @@ from typing import Any
 
 import click
 
-KEY = "a-key-for-the-bench"
+KEY, EMPTY_KEY = "a-key-for-the-bench", "a-key-of-an-account-without-calls"
 PAGE_ROWS = 10_000
+Load = Callable[[str, str, Path], int]  # base URL, key, a folder of its own → rows
 
 
 def main() -> None:
@@ -50,6 +52,7 @@ class served:
         here, there = multiprocessing.get_context("spawn").Pipe()
         self._process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, self._rows))
         self._process.start()
+        there.close()
         base_url, count = here.recv()
         return base_url, count
 
@@ -69,15 +72,14 @@ def serve(pipe: Connection, rows: int) -> None:
     centre = CallCentre(first_day=date(2025, 1, 1), days=days, calls_per_day=rows / days * 1.25)
     calls = simulate(centre)["queue_calls"]
     calls = calls.slice(0, min(rows, calls.num_rows))
-    with SimulatedPBX(Account(key=KEY, tables={"queue_calls": calls}, requests=10**6)) as pbx:
+    full = Account(key=KEY, tables={"queue_calls": calls}, requests=10**6)
+    with SimulatedPBX(full, Account(key=EMPTY_KEY, tables={}, name="empty")) as pbx:
         pipe.send((pbx.base_url, calls.num_rows))
         while True:
             time.sleep(1)
 
 
-def contend(
-    name: str, load: Callable[[str, Path], int], base_url: str, folder: Path, runs: int = 3
-) -> tuple[float, float]:
+def contend(name: str, load: Load, base_url: str, folder: Path, runs: int = 3) -> tuple[float, float]:
     """Median seconds and greatest peak memory (MiB) of a contender, each run in a process of its own."""
     seconds, memory, rows = [], [], 0
     for number in range(runs):
@@ -86,6 +88,7 @@ def contend(
         work.mkdir()
         process = multiprocessing.get_context("spawn").Process(target=measure, args=(there, load, base_url, work))
         process.start()
+        there.close()  # so that a contender that dies ends the bench, and does not keep it waiting
         spent, peak, rows = here.recv()
         process.join()
         seconds.append(spent)
@@ -94,34 +97,31 @@ def contend(
     return median(seconds), max(memory)
 
 
-def measure(pipe: Connection, load: Callable[[str, Path], int], base_url: str, folder: Path) -> None:
-    """Runs one contender; imports and start-up come before the clock starts."""
+def measure(pipe: Connection, load: Load, base_url: str, folder: Path) -> None:
+    """Runs one contender, after it has once done nothing."""
     os.environ |= {
-        "CALLS_HOME": str(folder / "home"),
         "SOURCES__VOIPCLOUD__BASE_URL": base_url,
-        "SOURCES__VOIPCLOUD__API_KEY": KEY,
         "SOURCES__VOIPCLOUD__TIMEZONE": "Australia/Sydney",
         "SOURCES__VOIPCLOUD__BUDGET__REQUESTS": "100000",
         "RUNTIME__DLTHUB_TELEMETRY": "false",
     }
-    import dlt  # noqa: F401 -- imported before the clock starts
-    import duckdb  # noqa: F401
-    import httpx  # noqa: F401
-
-    import pipelines.loading  # noqa: F401
-
-    begun = time.perf_counter()
-    rows = load(base_url, folder)
+    for key in (EMPTY_KEY, KEY):
+        work = folder / key
+        work.mkdir()
+        os.environ |= {"CALLS_HOME": str(work / "home"), "SOURCES__VOIPCLOUD__API_KEY": key}
+        begun = time.perf_counter()
+        rows = load(base_url, key, work)
+        seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    pipe.send((time.perf_counter() - begun, peak, rows))
+    pipe.send((seconds, peak, rows))
 
 
-def load_ours(base_url: str, folder: Path) -> int:
+def load_ours(base_url: str, key: str, folder: Path) -> int:
     """`calls load` of the queue calls."""
     return _load(folder, None)
 
 
-def load_ours_part(base_url: str, folder: Path) -> int:
+def load_ours_part(base_url: str, key: str, folder: Path) -> int:
     """The same of the last fifth of the year."""
     from pipelines.coverage import Stretch
 
@@ -138,16 +138,16 @@ def _load(folder: Path, again: Any) -> int:
     loaded = load_account(read_accounts()[0], Target("duckdb", str(folder / "warehouse.duckdb")), wish, Watcher())
     if loaded.error:
         raise loaded.error
-    return loaded.rows["queue_calls"]
+    return loaded.rows.get("queue_calls", 0)
 
 
-def load_read_json(base_url: str, folder: Path) -> int:
+def load_read_json(base_url: str, key: str, folder: Path) -> int:
     """The plainest fast way: pages to files, and one `read_json` over them."""
     import duckdb
     import httpx
 
     offset = 0
-    with httpx.Client(headers={"token": KEY}) as client:
+    with httpx.Client(headers={"token": key}) as client:
         while True:
             url = f"{base_url}/api/integration/v1/get-queue-calls"
             body = client.get(url, params={"limit": PAGE_ROWS, "offset": offset}).content
@@ -163,7 +163,7 @@ def load_read_json(base_url: str, folder: Path) -> int:
         return _count(warehouse.execute("select count(*) from queue_calls").fetchone())
 
 
-def load_rest_api(base_url: str, folder: Path) -> int:
+def load_rest_api(base_url: str, key: str, folder: Path) -> int:
     """dlt's own REST source, paging by offset, into DuckDB."""
     import dlt
     from dlt.sources.rest_api import rest_api_source
@@ -171,7 +171,7 @@ def load_rest_api(base_url: str, folder: Path) -> int:
     config: Any = {
         "client": {
             "base_url": f"{base_url}/api/integration/v1/",
-            "headers": {"token": KEY},
+            "headers": {"token": key},
             "paginator": {"type": "offset", "limit": PAGE_ROWS, "total_path": None},
         },
         "resources": [{"name": "queue_calls", "endpoint": {"path": "get-queue-calls", "data_selector": "data"}}],

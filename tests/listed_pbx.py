@@ -9,6 +9,7 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import orjson
+from msgspec import Raw
 
 from pipelines.client import Client
 from pipelines.coverage import DAY, Coverage
@@ -61,7 +62,7 @@ class ListedPBX:
 
     def fetch_calls(
         self, endpoint: str, *, from_date: str, to_date: str, names: str, limit: int, offset: int
-    ) -> list[Wire]:
+    ) -> list[Raw]:
         """One page, newest first, as `Client.fetch_calls` gives it."""
         if self.answers is not None:
             if self.answers == 0:
@@ -76,7 +77,8 @@ class ListedPBX:
             for call in self.seen(endpoint)
             if low <= call.start < high and (not names or call.queue in names.split(","))
         ]
-        return [call.at(endpoint, self.now, self.local_zone) for call in found[offset : offset + min(limit, self.cap)]]
+        page = found[offset : offset + min(limit, self.cap)]
+        return [Raw(orjson.dumps(call.at(endpoint, self.now, self.local_zone))) for call in page]
 
     def seen(self, endpoint: str) -> list[Call]:
         """The calls in the list now, newest first."""

@@ -6,10 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
+from pipelines.columns import FIELDS
 from pipelines.errors import UnexpectedPayload
 from pipelines.records import (
     ENDPOINTS,
-    FIELDS,
     HOPELESS_RECORDS,
     REQUIRED,
     Page,
@@ -128,16 +128,27 @@ def test_unknown_and_absent_fields(endpoint: str) -> None:
     assert {name for name, value in absent.items() if value is None} == {*FIELDS[endpoint], "extra"} - {*least}
 
 
+def test_half_a_surrogate_spoils_one_record() -> None:
+    """A text that is no Unicode costs its own record, kept as it was sent, and no other on the page."""
+    sound = orjson.dumps(record("queue_calls"))
+    half = sound.replace(b'"Sales"', b'"\\ud800"', 1)
+    page = parse("queue_calls", [sound, half, sound])
+    assert [(bad.row, bad.record.encode(), bad.reason) for bad in page.rejected] == [
+        (1, half, "the record is not JSON that can be read")
+    ]
+    assert page.table.num_rows == 2
+
+
 @pytest.mark.parametrize("depth", [200, 1000])
 def test_deep_nesting_stops_nothing(depth: int) -> None:
     """A field nested deeper than JSON can be written loses that field's text and not the record."""
-    deep = orjson.loads("[" * depth + "]" * depth)
-    page = parse(
-        "queue_calls", [record("queue_calls", novelty=deep), record("queue_calls", queue_name=None, novelty=deep)]
-    )
+    deep = b'{"novelty":' + b"[" * depth + b"]" * depth + b","
+    sound, bad = orjson.dumps(record("queue_calls")), orjson.dumps(record("queue_calls", queue_name=None))
+    page = parse("queue_calls", [deep + sound[1:], deep + bad[1:]])
+    assert page.rejected[0].record.encode() == deep + bad[1:]
     assert (list(page.rows), [bad.row for bad in page.rejected]) == ([0], [1])
     kept = orjson.loads(page.table["extra"][0].as_py())
-    assert kept == ({"novelty": deep} if depth == 200 else "nested too deep to be kept")
+    assert kept == ({"novelty": orjson.loads(deep[11:-1])} if depth == 200 else "nested too deep to be kept")
 
 
 def test_records_without_a_start_stand_with_the_row_below() -> None:

@@ -5,10 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
 from hypothesis import reject
+from msgspec import Raw
 
+from pipelines.columns import FIELDS, FLAG, INSTANT, NUMBER, TEXT
 from pipelines.errors import UnexpectedPayload
-from pipelines.records import FIELDS, FLAG, INSTANT, NUMBER, TEXT, Page, parse_page, split_days
+from pipelines.records import Page, parse_page, split_days
 
 NOW = datetime(2026, 10, 9, 12, tzinfo=UTC)
 NOON = datetime(2026, 10, 8, 12, tzinfo=UTC)
@@ -16,8 +19,9 @@ NUMBERS = ("+61491570006", "+6125550100", "+442079460123", "+15550100")
 
 
 def parse(endpoint: str, records: Sequence[Any], timezone: str = "UTC") -> Page:
-    """One page of the account `main`."""
-    return parse_page(endpoint, records, account="main", timezone=timezone, loaded_at=NOW)
+    """One page of the account `main`, of records as the wire's JSON would have them, or of JSON texts."""
+    texts = [Raw(record if isinstance(record, bytes) else orjson.dumps(record)) for record in records]
+    return parse_page(endpoint, texts, account="main", timezone=timezone, loaded_at=NOW)
 
 
 def parse_or_discard(endpoint: str, records: Sequence[Any], timezone: str) -> Page:

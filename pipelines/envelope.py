@@ -1,0 +1,96 @@
+"""An answer's body → its code and its data: `{"code", "data", "message"}`, those at top level, or a bare list.
+
+The records of a list stay JSON texts: taking a page apart is five times faster than decoding it, and what one record
+holds cannot spoil the others.
+"""
+
+from typing import Any
+
+import msgspec
+import orjson
+from msgspec import Raw
+
+from pipelines.errors import UnexpectedPayload
+
+Data = list[Raw] | Raw
+
+
+class Page(msgspec.Struct):
+    """An answer's outermost object, where its data is a list. What else it holds (`message`, `status`) is not read."""
+
+    data: list[Raw]
+    code: Raw = Raw(b"200")
+
+
+class Answer(msgspec.Struct):
+    """The same, whatever its data is."""
+
+    data: Raw = Raw()
+    code: Raw = Raw(b"200")
+
+
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+PAGE, ANSWER, LIST = _decoder(Page), _decoder(Answer), _decoder(list[Raw])
+
+
+def read_envelope(body: bytes, whom: str) -> tuple[int, Data]:
+    """The code (200 where there is none) and the data (all of an object that has none).
+
+    Raises `UnexpectedPayload`, naming `whom`, for anything else.
+    """
+    try:
+        if str(body, "utf-8").lstrip()[:1] == "[":
+            return 200, LIST.decode(body)
+        answer = _read_object(body)
+        code = orjson.loads(bytes(answer.code))
+    except RecursionError:
+        raise UnexpectedPayload(f"{whom} sent JSON that is nested too deep to be read.") from None
+    except ValueError:  # not UTF-8, not JSON, or not an object
+        raise UnexpectedPayload(f"{whom} {_complaint(body)}") from None
+    if isinstance(code, str) and code.isdecimal():
+        code = int(code)
+    if not isinstance(code, int) or isinstance(code, bool):
+        raise UnexpectedPayload(f"{whom} sent {_kind(code)} as its code.")
+    return code, answer.data or Raw(body) if isinstance(answer, Answer) else answer.data
+
+
+def _read_object(body: bytes) -> Page | Answer:
+    try:
+        page: Page = PAGE.decode(body)
+    except msgspec.ValidationError:
+        answer: Answer = ANSWER.decode(body)
+        return answer
+    return page
+
+
+def check_list(data: Data, whom: str) -> list[Raw]:
+    """The data as a list of records. Raises `UnexpectedPayload`."""
+    if isinstance(data, list):
+        return data
+    raise UnexpectedPayload(f"{whom} sent {_kind(decode(data, whom))} where a list of calls belongs.")
+
+
+def decode(data: Data, whom: str) -> Any:
+    """The data as Python has it. Raises `UnexpectedPayload` where it cannot be read."""
+    try:
+        return [orjson.loads(bytes(item)) for item in data] if isinstance(data, list) else orjson.loads(bytes(data))
+    except orjson.JSONDecodeError:
+        raise UnexpectedPayload(f"{whom} sent JSON that cannot be read.") from None
+
+
+def _complaint(body: bytes) -> str:
+    text = body.strip()
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        what = "a web page" if text[:1] == b"<" else "broken JSON" if text else "an empty answer"
+        return f"sent {what} instead of JSON. Check that base_url is the PBX itself and not a portal or a proxy."
+    return f"sent {_kind(found)} where an object or a list belongs."
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
