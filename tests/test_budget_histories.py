@@ -224,7 +224,7 @@ HISTORIES_IN_POSTGRES = [
 ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.one_of(*HISTORIES_IN_POSTGRES), min_size=10, max_size=40))
 def test_no_window_sees_too_many_in_postgres(actions: list[tuple[str, tuple[object, ...]]]) -> None:
     """On a shared ledger neither, whatever the hosts' clocks, as long as the database's is only ever set back, or a
