@@ -2,11 +2,14 @@
 
 import json
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from psycopg2.extensions import connection as Connection
 
 from pipelines.budget import Budget, Limits
 from pipelines.errors import BudgetSpent, CallsError, SettingsWrong, StoppedEarly
@@ -14,6 +17,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger_postgres import PostgresStorage
 from pipelines.machine import read_clock
 from pipelines.sandbox.account import Account
+from pipelines.settings import read_accounts
 from tests import night
 from tests.budget_ledgers import HOST, KEY, LIMITS, control_server, empty_postgres, execute, postgres_url, server
 from tests.conftest import Site, assert_truth, user_call
@@ -47,6 +51,16 @@ def url() -> str:
     return empty_postgres()
 
 
+@contextmanager
+def ending_after(seconds: float, hangs: Connection) -> Iterator[None]:
+    """Ends a program that hangs, so that one which waits for it for ever fails its test and does not hang too."""
+    timer = threading.Timer(seconds, hangs.rollback)
+    timer.start()
+    yield
+    timer.cancel()
+    timer.join()
+
+
 @pytest.mark.parametrize(("bad", "words"), BAD_URLS)
 def test_a_url_that_cannot_be_used(make_site: MakeSite, bad: str, words: str) -> None:
     """It ends with 78, says why and where to set it, holds no part of the password, and costs no request."""
@@ -56,6 +70,16 @@ def test_a_url_that_cannot_be_used(make_site: MakeSite, bad: str, words: str) ->
     assert not any(part in ran.out + ran.err for part in ("hush", "tail", "two@"))
     assert not site.pbx.arrivals
     assert not list(site.folder.rglob("*hush*"))
+
+
+def test_account_does_not_show_its_url(make_site: MakeSite) -> None:
+    """What a debugger or a stray log line shows of an account holds no password; the file is the default still."""
+    site = make_site(Account("key"))
+    assert read_accounts()[0].ledger == site.folder / "state" / "ledger.sqlite"
+    site.set_setting("budget.ledger", f"postgresql://calls:{PASSWORD}@db.example/ledgers")
+    (account,) = read_accounts()
+    assert PASSWORD in str(account.ledger)
+    assert PASSWORD not in repr(account) + str(account)
 
 
 def test_hosts_share_a_key(make_site: MakeSite, url: str) -> None:
@@ -152,13 +176,17 @@ def test_ledger_locked_for_good_is_told(url: str) -> None:
     spend(Budget(url, HOST, KEY, LIMITS), 1)
     storage = PostgresStorage(url, ACCOUNT, read_clock, write_timeout_seconds=0.3, read_timeout_seconds=0.3)
     ledger = Ledger(storage, ACCOUNT, hold_seconds=100, late_seconds=100)
-    with held(TAKE_LOCK):
+    with held(TAKE_LOCK) as other, ending_after(5, other.connection):
         begun = time.monotonic()
         with pytest.raises(StoppedEarly, match="stays locked by another program"):
             ledger.reserve(lambda _: True)
         assert 0.3 <= time.monotonic() - begun < 5
         assert len(ledger.read().ages) == 1
-    with held("LOCK TABLE calls_ledger.requests"), pytest.raises(StoppedEarly, match="stays locked"):
+    with (
+        held("LOCK TABLE calls_ledger.requests") as other,
+        ending_after(5, other.connection),
+        pytest.raises(StoppedEarly, match="stays locked"),
+    ):
         ledger.read()
     assert ledger.reserve(lambda _: True)[0] is not None
 
