@@ -6,7 +6,8 @@ that shares the ledger. Proof: of the requests that arrive within one window, ta
 were by then unanswered, or answered less than a window ago, so all of them were counted, and there was room.
 
 A request that had no answer (an exception, a process that died) may still be under way in the network, so its window
-starts `late_seconds` after that was noticed. How clocks are read, and what a clock change does: `machine.py`.
+starts `late_seconds` after that was noticed. What the clock is, and what a change of it does: `machine.py` for a ledger
+in a file, `ledger_postgres.py` for one that several hosts share.
 """
 
 import hashlib
@@ -17,7 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.errors import BudgetSpent, CallsError, SettingsWrong
-from pipelines.ledger import DAY_SECONDS, Spent, SqliteLedger
+from pipelines.ledger import DAY_SECONDS, Ledger, Spent, Storage
+from pipelines.ledger_postgres import PostgresStorage
+from pipelines.ledger_sessions import is_url
+from pipelines.ledger_sqlite import SqliteStorage
 from pipelines.machine import Clock, read_clock
 
 # Two clocks, each slewed by the 500 ppm that time services allow themselves, differ by a thousandth.
@@ -78,12 +82,21 @@ class Usage:
 class Budget:
     """One key's budget at one host. Safe to use from threads, from other processes and after a fork."""
 
-    def __init__(self, ledger: Path, host: str, api_key: str, limits: Limits, clock: Clock = read_clock) -> None:
-        """Opens or makes the ledger; keeps a hash of host and key only. Raises `SettingsWrong`."""
+    def __init__(self, ledger: Path | str, host: str, api_key: str, limits: Limits, clock: Clock = read_clock) -> None:
+        """Opens or makes the ledger, a file or a Postgres URL; keeps a hash of host and key only.
+
+        Raises `SettingsWrong`, or `StoppedEarly` where the ledger stays locked.
+        """
         account = hashlib.sha256(f"{host.lower()}\0{api_key}".encode()).hexdigest()
+        hold = limits.hold_seconds
+        storage: Storage
+        if isinstance(ledger, str) and is_url(ledger):
+            storage = PostgresStorage(ledger, account, clock)
+        else:
+            storage = SqliteStorage(Path(ledger).absolute(), hold, clock)
         self._limits = limits
-        self._ledger = SqliteLedger(ledger.absolute(), account, limits.hold_seconds, limits.late_seconds, clock)
-        self._ledger.prepare()
+        self._ledger = Ledger(storage, account, hold, limits.late_seconds)
+        storage.prepare()
 
     def __repr__(self) -> str:
         return f"Budget({self._limits})"

@@ -65,7 +65,7 @@ def is_alive(holder: str) -> bool:
 
 
 def is_own(holder: str) -> bool:
-    """Whether that process asks now, and not a fork of it."""
+    """Whether that process asks now, and not a fork of it. Every ledger's holders have the pid as second word."""
     return _pid(holder) == os.getpid()
 
 

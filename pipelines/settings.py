@@ -24,6 +24,7 @@ from pipelines.budget import Limits
 from pipelines.client import NAMES_PARAMETER, Access
 from pipelines.coverage import Rules, check_day
 from pipelines.errors import SettingsWrong, UsageWrong
+from pipelines.ledger_sessions import check_url, is_url
 
 SECTION = "sources.voipcloud"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -38,6 +39,7 @@ BUDGET_DEFAULTS: dict[str, float] = {"requests": 100, "window_seconds": 900, "re
 BUDGET_KEYS = {"ledger", *BUDGET_DEFAULTS}
 KEYS = {"base_url", "api_key", "timezone", "start_date", "budget", "accounts", *DEFAULTS, *NAMES_PARAMETER.values()}
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+SOME_URL = re.compile(r"[a-z][a-z0-9+.]+:/", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -51,7 +53,7 @@ class Account:
     start_date: date | None
     names: Mapping[str, str]  # names filter by endpoint; '' is all
     limits: Limits
-    ledger: Path
+    ledger: Path | str = field(repr=False)  # a file, or a Postgres URL, which may hold a password
     rules: Rules
     package_pages: int
     warnings: tuple[str, ...] = field(default=())
@@ -106,7 +108,7 @@ def read_account(name: str) -> Account:
         start_date=_get(name, "start_date", _date),
         names={endpoint: _get(name, key, _names) or "" for endpoint, key in NAMES_PARAMETER.items()},
         limits=limits,
-        ledger=full_path(_budget(name, "ledger", str) or home() / "ledger.sqlite"),
+        ledger=_budget(name, "ledger", _ledger) or home() / "ledger.sqlite",
         rules=Rules(
             settle_hours=_or_default(name, "settle_hours", _not_negative),
             open_call_days=int(_or_default(name, "open_call_days", _not_negative)),
@@ -187,6 +189,8 @@ def _ways(name: str, key: str, *, secret: bool = False) -> str:
     alone = _is_alone(name)
     section = SECTION if alone else f"{SECTION}.accounts.{name}"
     file = "secrets.toml" if secret else "config.toml"
+    if key == "budget.ledger":
+        file += ", or secrets.toml if it holds a password,"
     if "." in key:
         subsection, key = key.split(".")
         section = f"{section}.{subsection}"
@@ -241,6 +245,16 @@ def _base_url(value: Any) -> str:
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("http would send the key in the clear; only https is taken, but for this machine itself")
     return str(value).strip().rstrip("/")
+
+
+def _ledger(value: Any) -> Path | str:
+    text = str(value).strip()
+    if is_url(text):
+        check_url(text)
+        return text
+    if SOME_URL.match(text) or "password=" in text:  # as a file's name it would be shown
+        raise ValueError("it is neither a file nor a Postgres URL, which begins with postgresql://")
+    return full_path(text)
 
 
 def _is_host(parts: SplitResult) -> bool:

@@ -1,54 +1,40 @@
-"""The budget's rule, on a real ledger file with a clock that the test sets."""
+"""The budget's rule, on real ledgers of either kind, with clocks that the test sets."""
 
-import sqlite3
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from pipelines.budget import CLOCK_RATE_MARGIN, Budget, Limits
 from pipelines.errors import BudgetSpent, SettingsWrong
-from pipelines.ledger import read_rows, write_row
-from pipelines.machine import Instant
+from tests.budget_ledgers import ENGINES, HOST, Place, SetClock, empty_postgres, set_clock_postgres
 
-HOST, KEY = "pbx.example", "a-key-that-nobody-has"
-LIMITS = Limits(requests=5, window_seconds=100, reserve_interactive=1)
 HOLD = 100 * CLOCK_RATE_MARGIN
 LATE = 100.0  # an unanswered request may arrive so much later, in a window this short
 
 
-@dataclass
-class SetClock:
-    """A machine's two clocks, in the test's hand."""
-
-    wall: float = 1_800_000_000.0
-    uptime: float = 5_000.0
-    boot: str = "first"
-
-    def __call__(self) -> Instant:
-        return Instant(self.wall, self.uptime, self.boot)
-
-    def advance(self, seconds: float) -> None:
-        """Time passes."""
-        self.wall += seconds
-        self.uptime += seconds
-
-    def reboot(self, boot: str, wall_shift: float = 0.0) -> None:
-        """The machine is off for no time at all, and its wall clock comes back changed."""
-        self.boot, self.uptime, self.wall = boot, 0.0, self.wall + wall_shift
+@pytest.fixture(params=ENGINES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A new ledger of either kind, on clocks that the test sets."""
+    if request.param == "sqlite":
+        yield Place(tmp_path / "ledger.sqlite")
+        return
+    empty_postgres()
+    with set_clock_postgres() as found:
+        yield found
 
 
 @pytest.fixture
-def clock() -> SetClock:
-    """A clock of its own for each test."""
-    return SetClock()
+def clock(place: Place) -> SetClock:
+    """The clock of the test's own ledger."""
+    return place.clock
 
 
 @pytest.fixture
-def budget(tmp_path: Path, clock: SetClock) -> Budget:
+def budget(place: Place) -> Budget:
     """A new ledger: five requests in a hundred seconds, one of them for click-to-call."""
-    return Budget(tmp_path / "ledger.sqlite", HOST, KEY, LIMITS, clock)
+    return place.open()
 
 
 def spend(budget: Budget, count: int, *, interactive: bool = False) -> None:
@@ -129,13 +115,12 @@ def test_failed_request_counts_longer(budget: Budget, clock: SetClock, failure: 
     assert budget.usage().used == 0
 
 
-def test_dead_process_counts_from_when_it_is_noticed(budget: Budget, clock: SetClock, tmp_path: Path) -> None:
+def test_dead_process_counts_from_when_it_is_noticed(budget: Budget, clock: SetClock, place: Place) -> None:
     """A reservation whose process died may still arrive after that is noticed, so it counts for that long more."""
     slot = budget.slot()
     slot.__enter__()
-    with closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)) as connection:
-        (row,) = read_rows(connection)
-        write_row(connection, replace(row, holder=f"{row.holder}1"))  # as if a later process had its pid
+    (row_id,) = place.under_way()
+    place.lose(row_id)
     clock.advance(HOLD)
     assert (budget.usage().used, budget.usage().in_flight) == (1, 0)
     spend(budget, 1)  # this one writes down what it sees
@@ -160,9 +145,9 @@ def test_usage_tells_where_the_budget_stands(budget: Budget, clock: SetClock) ->
     assert (usage.used, usage.left, usage.left_interactive, usage.next_at) == (0, 4, 5, clock.wall)
 
 
-def test_block_refuses_everybody_and_is_never_shortened(budget: Budget, clock: SetClock, tmp_path: Path) -> None:
+def test_block_refuses_everybody_and_is_never_shortened(budget: Budget, clock: SetClock, place: Place) -> None:
     """After a 429 nobody gets a slot for so long; a later, shorter 429 changes nothing, a longer one lengthens it."""
-    other = Budget(tmp_path / "ledger.sqlite", HOST, KEY, LIMITS, clock)
+    other = place.open()
     budget.block(50)
     budget.block(20)
     ends = clock.wall + 50 * CLOCK_RATE_MARGIN
@@ -185,22 +170,20 @@ def test_absurd_retry_after_blocks_for_a_day_at_most(budget: Budget, clock: SetC
     assert until(budget) - clock.wall < 86_400 * 1.002
 
 
-@pytest.mark.parametrize(("host", "key"), [(HOST, "another-key"), ("other.example", KEY)])
-def test_other_keys_and_hosts_do_not_share(
-    budget: Budget, clock: SetClock, tmp_path: Path, host: str, key: str
-) -> None:
-    """Another key or another host, in the same file, has a budget and a block of its own."""
+@pytest.mark.parametrize(("host", "key"), [(HOST, "another-key"), ("other.example", "")])
+def test_other_keys_and_hosts_do_not_share(budget: Budget, place: Place, host: str, key: str) -> None:
+    """Another key or another host, in the same ledger, has a budget and a block of its own."""
     spend(budget, 4)
     budget.block(50)
-    other = Budget(tmp_path / "ledger.sqlite", host, key, LIMITS, clock)
+    other = place.open(host=host, key=key)
     spend(other, 4)
     until(other)
 
 
-def test_host_is_not_case_sensitive(budget: Budget, clock: SetClock, tmp_path: Path) -> None:
+def test_host_is_not_case_sensitive(budget: Budget, place: Place) -> None:
     """A host spelt in capitals is the same host."""
     spend(budget, 4)
-    until(Budget(tmp_path / "ledger.sqlite", HOST.upper(), KEY, LIMITS, clock))
+    until(place.open(host=HOST.upper()))
 
 
 @pytest.mark.parametrize("shift", [-1e8, -3_600.0, 3_600.0, 1e8])
@@ -216,8 +199,10 @@ def test_wall_clock_moves_nothing_within_a_boot(budget: Budget, clock: SetClock,
     spend(budget, 4)
 
 
-def test_wall_clock_counts_across_a_boot(budget: Budget, clock: SetClock) -> None:
-    """After a reboot the wait goes on from where the wall clock says it was."""
+def test_wall_clock_counts_across_a_boot(tmp_path: Path) -> None:
+    """In a file: after a reboot the wait goes on from where the wall clock says it was."""
+    file = Place(tmp_path / "ledger.sqlite")
+    budget, clock = file.open(), file.clock
     spend(budget, 4)
     clock.advance(60)
     clock.reboot("second")
@@ -229,10 +214,10 @@ def test_wall_clock_counts_across_a_boot(budget: Budget, clock: SetClock) -> Non
 
 
 @pytest.mark.parametrize("back", [30.0, 1e9])
-def test_wall_clock_gone_back_across_a_boot_costs_a_window_at_most(
-    budget: Budget, clock: SetClock, back: float
-) -> None:
-    """Stamps that lie in the future after a reboot count, for one window from when they are first seen."""
+def test_wall_clock_gone_back_across_a_boot_costs_a_window_at_most(tmp_path: Path, back: float) -> None:
+    """In a file: stamps that lie in the future after a reboot count one window from when they are first seen."""
+    file = Place(tmp_path / "ledger.sqlite")
+    budget, clock = file.open(), file.clock
     spend(budget, 4)
     budget.block(80)
     clock.reboot("second", wall_shift=-back)

@@ -4,10 +4,9 @@ The PBX is an adversary: a request reached it anywhere between leaving and its a
 A window can then hold every request whose span of possible arrivals touches it, which is counted by brute force.
 """
 
-import sqlite3
 import tempfile
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
@@ -15,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.budget import CLOCK_RATE_MARGIN, Budget, Limits
+from pipelines.budget import CLOCK_RATE_MARGIN, Limits
 from pipelines.errors import BudgetSpent
-from pipelines.ledger import read_rows, write_row
-from tests.test_budget import HOST, KEY, SetClock
+from pipelines.ledger_postgres import STAND_IN_SECONDS
+from tests.budget_ledgers import Place, SetClock, set_clock_postgres, set_database_clock, stand_in
 
 WINDOW = 10.0
 LIMITS = Limits(requests=4, window_seconds=WINDOW, reserve_interactive=1)
@@ -43,8 +42,7 @@ class Request:
 class World:
     """A machine with two processes' budgets, the true time, and every request ever sent."""
 
-    ledger: Path
-    clock: SetClock = field(default_factory=SetClock)
+    place: Place
     time: float = 0.0
     boots: int = 0
     sent: list[Request] = field(default_factory=list)
@@ -52,7 +50,12 @@ class World:
     waits: list[float] = field(default_factory=list)  # seconds, as each refusal told
 
     def __post_init__(self) -> None:
-        self.budgets = [Budget(self.ledger, HOST, KEY, LIMITS, self.clock) for _ in range(2)]
+        self.budgets = [self.place.open(LIMITS) for _ in range(2)]
+
+    @property
+    def clock(self) -> SetClock:
+        """The machine's."""
+        return self.place.clock
 
     def wait(self, seconds: float) -> None:
         """Time passes; a request taken for dead by mistake ends within a window of that, as its time-outs see to."""
@@ -74,8 +77,7 @@ class World:
         except BudgetSpent as refusal:
             self.waits.append(refusal.until - self.clock.wall)
             return
-        with closing(sqlite3.connect(self.ledger)) as connection:
-            (row_id,) = connection.execute("SELECT max(id) FROM requests").fetchone()
+        (row_id,) = self.place.under_way() - {request.row_id for request in self.sent}
         request = Request(row_id, slot, self.time)
         self.sent.append(request)
         self.under_way.append(request)
@@ -124,11 +126,18 @@ class World:
         """Somebody sets the clock."""
         self.clock.wall += shift
 
+    def set_database(self, shift: float) -> None:
+        """Somebody sets the clock of the database."""
+        set_database_clock(shift)
+
+    def fail_over(self, shift: float) -> None:
+        """The database's stand-in takes over; every session ends, and what is under way goes on."""
+        for request in self.under_way:
+            self._lose_holder(request)
+        stand_in(shift)
+
     def _lose_holder(self, request: Request) -> None:
-        with closing(sqlite3.connect(self.ledger, isolation_level=None)) as connection:
-            for row in read_rows(connection):
-                if row.id == request.row_id and row.since is None:
-                    write_row(connection, replace(row, holder=f"{row.holder}1"))
+        self.place.lose(request.row_id)
         request.judged_at = min(request.judged_at, self.time)
 
 
@@ -146,18 +155,23 @@ def worst_window(sent: list[Request]) -> int:
     )
 
 
-def live(actions: list[tuple[str, tuple[object, ...]]]) -> None:
+def live(place: Place, actions: list[tuple[str, tuple[object, ...]]]) -> None:
     """Lives one history in a world of its own; then nothing may have been too much, and all must come free again."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
-        world = World(Path(folder) / "ledger.sqlite")
-        for name, arguments in actions:
-            getattr(world, name)(*arguments)
-            assert worst_window(world.sent) <= LIMITS.requests
-        while world.under_way:
-            world.answer(world.under_way.pop())
-        claim_next_instant_is_exact(world)
-        assert all(0 <= wait < LONGEST_WAIT for wait in world.waits)
+    world = World(place)
+    for name, arguments in actions:
+        getattr(world, name)(*arguments)
         assert worst_window(world.sent) <= LIMITS.requests
+    while world.under_way:
+        world.answer(world.under_way.pop())
+    claim_next_instant_is_exact(world)
+    assert all(0 <= wait < LONGEST_WAIT for wait in world.waits)
+    assert worst_window(world.sent) <= LIMITS.requests
+
+
+def live_in_a_file(actions: list[tuple[str, tuple[object, ...]]]) -> None:
+    """Lives one history on a ledger in a file."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        live(Place(Path(folder) / "ledger.sqlite"), actions)
 
 
 def claim_next_instant_is_exact(world: World) -> None:
@@ -192,11 +206,28 @@ BACK = st.one_of(st.just(0.0), st.floats(-1e6, 0))
 @given(st.lists(st.one_of(*LIFE, action("set_wall", ANY_SHIFT)), min_size=10, max_size=60))
 def test_no_window_sees_too_many_whatever_the_clock(actions: list[tuple[str, tuple[object, ...]]]) -> None:
     """Within a boot, no latency, failure, death or change of the wall clock lets a window see too many."""
-    live(actions)
+    live_in_a_file(actions)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(*LIFE, action("set_wall", BACK), action("reboot", BACK)), min_size=10, max_size=60))
 def test_no_window_sees_too_many_across_boots(actions: list[tuple[str, tuple[object, ...]]]) -> None:
     """Across boots neither, as long as the wall clock is only ever set back."""
-    live(actions)
+    live_in_a_file(actions)
+
+
+HISTORIES_IN_POSTGRES = [
+    *LIFE,
+    action("set_wall", ANY_SHIFT),
+    action("set_database", BACK),
+    action("fail_over", st.one_of(BACK, st.floats(0, STAND_IN_SECONDS))),
+]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.one_of(*HISTORIES_IN_POSTGRES), min_size=10, max_size=40))
+def test_no_window_sees_too_many_in_postgres(actions: list[tuple[str, tuple[object, ...]]]) -> None:
+    """On a shared ledger neither, whatever the hosts' clocks, as long as the database's is only ever set back, or a
+    stand-in's is ahead by no more than is allowed for."""
+    with set_clock_postgres() as place:
+        live(place, actions)
