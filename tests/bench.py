@@ -26,6 +26,8 @@ PAGE_ROWS = 10_000
 
 def main() -> None:
     """Prints every benchmark."""
+    from tests.bench_postgres import compare_formats
+
     rows = int(os.environ.get("BENCH_ROWS", "200000"))
     with tempfile.TemporaryDirectory(prefix="calls-bench-") as folder, served(rows, Path(folder)) as (base_url, count):
         click.echo(
@@ -38,6 +40,7 @@ def main() -> None:
         click.echo(f"  calls load / dlt's rest_api          {ours[0] / rest[0]:6.3f}   (at most 0.05)")
         many = contend("calls load, a fifth of the pages", load_ours_part, base_url, Path(folder))
         click.echo(f"  memory, all pages / a fifth of them  {ours[1] / many[1]:6.2f}")
+        compare_formats(base_url, Path(folder))
 
 
 class served:
@@ -86,6 +89,7 @@ def contend(
         work.mkdir()
         process = multiprocessing.get_context("spawn").Process(target=measure, args=(there, load, base_url, work))
         process.start()
+        there.close()  # so that a contender that failed ends the wait for it
         spent, peak, rows = here.recv()
         process.join()
         seconds.append(spent)
