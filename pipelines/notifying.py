@@ -2,10 +2,11 @@
 
     [notify]
     command = ["/usr/local/bin/tell", "--calls"]     # gets the summary as JSON on its standard input
+    timeout_seconds = 30
     webhook = "https://hooks.example/…"              # in secrets.toml: whoever has the address can post to it
 
 What is told is the summary, which holds no key and no phone number; the command does not inherit the settings' secrets.
-Neither changes how the night ended, and neither can hold it up for longer than `TIMEOUT_SECONDS`.
+Neither changes how the night ended, nor holds it up for longer than `timeout_seconds`.
 """
 
 import json
@@ -27,9 +28,10 @@ from pipelines.errors import SettingsWrong
 from pipelines.settings import LOOPBACK
 from pipelines.settings import _keys as keys_in
 
-TIMEOUT_SECONDS = 30.0
+DEFAULT_TIMEOUT_SECONDS = 30.0
+LONGEST_TIMEOUT_SECONDS = 600.0
 SECRET_PREFIXES = ("SOURCES__", "DESTINATION__", "NOTIFY__")
-KEYS = {"command", "webhook"}
+KEYS = ("command", "webhook", "timeout_seconds")
 
 
 @dataclass(frozen=True)
@@ -38,24 +40,30 @@ class Notify:
 
     command: tuple[str, ...] = ()
     webhook: str | None = field(default=None, repr=False)
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
 
 
 def read_notify() -> Notify:
     """The settings in `[notify]`, each checked. Raises `SettingsWrong`."""
     for name in keys_in("notify"):
         if name not in KEYS:
-            raise SettingsWrong(f"[notify] has no setting '{name}': {' and '.join(sorted(KEYS))} are what there is.")
+            raise SettingsWrong(f"[notify] has no setting '{name}': {', '.join(KEYS)} are what there is.")
     command, webhook = _setting("command"), _setting("webhook")
-    return Notify(_command(command) if command else (), _webhook(str(webhook)) if webhook else None)
+    timeout = _setting("timeout_seconds")
+    return Notify(
+        _command(command) if command else (),
+        _webhook(str(webhook)) if webhook else None,
+        _seconds(timeout) if timeout is not None else DEFAULT_TIMEOUT_SECONDS,
+    )
 
 
 def tell(notify: Notify, summary: Mapping[str, Any], exit_code: int, warn: Callable[[str], None]) -> None:
     """Tells all who are to be told; what goes wrong in that is a warning."""
     body = {"text": _text(summary, exit_code), "exit_code": exit_code, "host": socket.gethostname(), **summary}
     if notify.command:
-        _run(notify.command, orjson.dumps(body), exit_code, warn)
+        _run(notify, orjson.dumps(body), exit_code, warn)
     if notify.webhook:
-        _post(notify.webhook, orjson.dumps(body), warn)
+        _post(notify.webhook, notify.timeout_seconds, orjson.dumps(body), warn)
 
 
 def _text(summary: Mapping[str, Any], exit_code: int) -> str:
@@ -63,12 +71,17 @@ def _text(summary: Mapping[str, Any], exit_code: int) -> str:
     return f"calls run on {socket.gethostname()} ended with {exit_code}: {told}"
 
 
-def _run(command: tuple[str, ...], body: bytes, exit_code: int, warn: Callable[[str], None]) -> None:
+def _run(notify: Notify, body: bytes, exit_code: int, warn: Callable[[str], None]) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
     environment["CALLS_EXIT_CODE"] = str(exit_code)
     try:
         ended = subprocess.run(
-            command, input=body, env=environment, stdout=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS, check=False
+            notify.command,
+            input=body,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            timeout=notify.timeout_seconds,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         warn(f"The command in [notify] did not do its work ({type(error).__name__}).")
@@ -77,10 +90,10 @@ def _run(command: tuple[str, ...], body: bytes, exit_code: int, warn: Callable[[
         warn(f"The command in [notify] ended with {ended.returncode}.")
 
 
-def _post(webhook: str, body: bytes, warn: Callable[[str], None]) -> None:
+def _post(webhook: str, timeout_seconds: float, body: bytes, warn: Callable[[str], None]) -> None:
     headers = {"content-type": "application/json"}
     try:
-        with httpx.stream("POST", webhook, content=body, headers=headers, timeout=TIMEOUT_SECONDS / 3) as answer:
+        with httpx.stream("POST", webhook, content=body, headers=headers, timeout=timeout_seconds / 3) as answer:
             if not answer.is_success:
                 warn(f"The webhook in [notify] answered {answer.status_code}.")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -88,7 +101,18 @@ def _post(webhook: str, body: bytes, warn: Callable[[str], None]) -> None:
 
 
 def _setting(name: str) -> Any:
-    return dlt.secrets.get(f"notify.{name}") or dlt.config.get(f"notify.{name}")
+    found = dlt.secrets.get(f"notify.{name}")
+    return dlt.config.get(f"notify.{name}") if found is None else found
+
+
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST_TIMEOUT_SECONDS:
+        raise SettingsWrong(f"[notify] timeout_seconds has to be from 0 to {LONGEST_TIMEOUT_SECONDS:.0f}.")
+    return seconds
 
 
 def _command(value: Any) -> tuple[str, ...]:
