@@ -101,7 +101,7 @@ def _post(webhook: str, timeout_seconds: float, body: bytes, warn: Callable[[str
 
 
 def _setting(name: str) -> Any:
-    found = dlt.secrets.get(f"notify.{name}")
+    found: Any = dlt.secrets.get(f"notify.{name}")
     return dlt.config.get(f"notify.{name}") if found is None else found
 
 

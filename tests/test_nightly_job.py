@@ -217,7 +217,7 @@ def test_last_night_still_goes_on(site: Site) -> None:
 
 
 def test_a_locked_warehouse(site: Site) -> None:
-    """A warehouse that a dashboard has open ends the night with 75, before the first request, and says where to look."""
+    """A warehouse that a dashboard has open ends the night with 75 before the first request, and says where to look."""
     duckdb.connect(str(site.warehouse)).close()
     with duckdb.connect(str(site.warehouse), read_only=True):
         locked = night.run(site, "run")

@@ -36,8 +36,8 @@ def both_marts(site: Site, url: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def test_two_nights(site: Site, url: str) -> None:
-    """After a night `raw` is the truth and the marts are DuckDB's; and again after a night in which calls came, changed,
-    changed their queue, and vanished from one day."""
+    """After a night `raw` is the truth and the marts are DuckDB's; and again after a night in which calls came or
+    changed their queue, and thus left one day empty of them."""
     noon = datetime.now(UTC).replace(hour=1, minute=0, second=0, microsecond=0) - timedelta(days=1)
     site.pbx.insert("ringgroup_calls", ringgroup_call(noon, callerid=""), ringgroup_call(noon, callerid=""))
     site.pbx.insert("queue_calls", queue_call(noon, queue_name='Süd, "a"\n\\x; drop', status=None), queue_call(noon))
@@ -76,7 +76,7 @@ def test_readers_read_marts_and_nothing_else(site: Site, url: str) -> None:
 
 def test_a_login_that_may_not_make_roles(site: Site, server: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the login may not make the role, the marts are built, the message says what to run, and that suffices."""
-    database = url.split("@/")[1].split("?")[0]
+    database = url.split("@/")[1].partition("?")[0]
     ask(server, "create role loader login", f"grant create on database {database} to loader")
     if ask(server, "select 1 from pg_roles where rolname = 'bi_reader'"):  # of the tests before
         ask(server, "alter role bi_reader rename to bi_reader_before")
