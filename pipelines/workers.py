@@ -26,7 +26,7 @@ from pipelines.warehouse import Step, Target, answer, open_for_writing
 
 # Forked from one process that has imported it all, which takes milliseconds; forks are not safe everywhere.
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
-PRELOADED = ["pipelines.workers", "dlt.destinations.impl.duckdb.duck", "dlt.destinations.impl.postgres.postgres"]
+PRELOADED = ["pipelines.__main__", "dlt.destinations.impl.duckdb.duck", "dlt.destinations.impl.postgres.postgres"]
 LOOK_SECONDS = 0.2  # how often a signal is looked for
 Message = tuple[str, tuple[Any, ...]]
 
