@@ -13,13 +13,18 @@ help:  ## list the targets
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+.venv-readers/ready: tests/readers.txt
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/readers.txt
+	@touch $@
+
 demo: .venv/ready  ## a simulated PBX and a night's run against it: no account needed
 	$(BIN)/calls demo
 
 run: .venv/ready  ## the nightly job, with the settings in .dlt/
 	$(BIN)/calls run
 
-test: .venv/ready  ## lint, format check, types, SQL, tests
+test: .venv/ready .venv-readers/ready  ## lint, format check, types, SQL, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -29,7 +34,7 @@ test: .venv/ready  ## lint, format check, types, SQL, tests
 bench: .venv/ready  ## speed, as ratios within one run
 	$(BIN)/python -m tests.bench
 
-soak: .venv/ready  ## long runs of the property tests
+soak: .venv/ready .venv-readers/ready  ## long runs of the property tests
 	$(BIN)/pytest -m soak
 
 format: .venv/ready  ## rewrite the files in the house format
@@ -37,4 +42,4 @@ format: .venv/ready  ## rewrite the files in the house format
 	$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made
-	rm -rf .venv demo published .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info sql/target sql/logs
+	rm -rf .venv .venv-readers demo published .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info sql/target sql/logs

@@ -3,7 +3,7 @@
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
 from pipelines.errors import CallsError, SettingsWrong, UsageWrong
 from pipelines.loading import Wish, open_budget, status_word
-from pipelines.nightly import build, describe_load, load_accounts, run_night, summarize
+from pipelines.logbook import open_log
+from pipelines.nightly import Night, build, describe_load, load_accounts, log_night, run_night, summarize, worst
+from pipelines.notifying import Notify, read_notify, tell
 from pipelines.publishing import publish
 from pipelines.records import ENDPOINTS
 from pipelines.sandbox.command import demo_settings, sandbox
@@ -28,8 +30,6 @@ from pipelines.status import describe_account, describe_budget
 from pipelines.tour import print_tour
 from pipelines.warehouse import configure_dlt, read_target
 
-# From the mildest to the gravest: what a run of several accounts ends with.
-GRAVITY = (0, 75, 65, 69, 77, 78, 2, 1)
 DAY_TYPE = click.DateTime(["%Y-%m-%d"])
 
 
@@ -56,6 +56,13 @@ on_budget_option = click.option(
     show_default=True,
     help="When no request is left: wait for the next, or stop with exit code 75.",
 )
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Accounts loaded at once, each in a process of its own.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON document.")
 
 
@@ -76,15 +83,24 @@ def cli() -> None:
 @account_option
 @on_budget_option
 @destination_option
+@jobs_option
 @json_option
-def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, as_json: bool) -> None:
-    """The nightly job: load, build, publish."""
-    target, found = read_target(destination), read_accounts(accounts)
-    with watch_signals() as stop, screen.watch_loads(stop) as watcher, screen.watch_build() as on_build:
-        night = run_night(found, target, Wish(on_budget=on_budget), watcher, on_build)
+def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, as_json: bool) -> None:
+    """The nightly job: load, build, publish; logged, and told of where it fails."""
+    notify = read_notify()
+    with open_log() as log:
+        log.info("calls run begins")
+        try:
+            target, found = read_target(destination), read_accounts(accounts)
+            with watch_signals() as stop, screen.watch_loads(stop) as watcher, screen.watch_build() as on_build:
+                night = run_night(found, target, Wish(on_budget=on_budget), watcher, on_build, jobs)
+        except CallsError as error:  # settings: there was no night
+            night = Night(errors=[error])
+        log_night(night, log)
+        _tell(notify, night, log.warning)
     if as_json:
         _print_json(summarize(night))
-    else:
+    elif night.loads:
         screen.print_night(night)
     _finish(night.errors)
 
@@ -97,6 +113,7 @@ def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, as_json: bo
 @on_budget_option
 @click.option("--allow-shrink", is_flag=True, help="Replace days of which the PBX offers fewer calls than are stored.")
 @destination_option
+@jobs_option
 @json_option
 def load(
     accounts: tuple[str, ...],
@@ -106,13 +123,14 @@ def load(
     on_budget: Any,
     allow_shrink: bool,
     destination: Any,
+    jobs: int,
     as_json: bool,
 ) -> None:
     """Read what is missing from the PBX into the raw tables."""
     wish = Wish(endpoints or ENDPOINTS, _again(first, last), on_budget, allow_shrink)
     target, found = read_target(destination), read_accounts(accounts)
     with watch_signals() as stop, screen.watch_loads(stop) as watcher:
-        loads = load_accounts(found, target, wish, watcher)
+        loads = load_accounts(found, target, wish, watcher, jobs)
     if as_json:
         _print_json({"loads": [describe_load(load) for load in loads]})
     else:
@@ -220,7 +238,7 @@ def doctor(accounts: tuple[str, ...], destination: Any) -> None:
     target = read_target(destination)
     findings = [finding for account in read_accounts(accounts) for finding in examine(account, target)]
     screen.print_findings(findings)
-    sys.exit(_worst(finding.error for finding in findings))
+    sys.exit(worst(finding.error for finding in findings))
 
 
 @cli.command()
@@ -280,6 +298,17 @@ def _client(account: Account) -> Client:
     return Client(account.access, open_budget(account))
 
 
+def _tell(notify: Notify, night: Night, log: Callable[[str], None]) -> None:
+    """Whoever is to know that a night failed is told; what goes wrong in that is said and logged."""
+
+    def warn(text: str) -> None:
+        log(text)
+        screen.say(f"warning: {text}")
+
+    if night.errors:
+        tell(notify, summarize(night), worst(night.errors), warn)
+
+
 def _print_json(value: Any) -> None:
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
 
@@ -287,11 +316,7 @@ def _print_json(value: Any) -> None:
 def _finish(errors: Sequence[CallsError | None]) -> None:
     for error in filter(None, errors):
         screen.say_error(error)
-    sys.exit(_worst(errors))
-
-
-def _worst(errors: Iterable[CallsError | None]) -> int:
-    return max((error.exit_code if error else 0 for error in errors), key=GRAVITY.index, default=0)
+    sys.exit(worst(errors))
 
 
 if __name__ == "__main__":

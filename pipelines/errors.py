@@ -56,7 +56,7 @@ class StoppedEarly(CallsError):
 class BudgetSpent(StoppedEarly):
     """No request may leave before `until` (Unix seconds)."""
 
-    def __init__(self, message: str, until: float) -> None:
+    def __init__(self, message: str, until: float = 0.0) -> None:  # copied between processes, it gets `until` later
         super().__init__(message)
         self.until = until
 

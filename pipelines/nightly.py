@@ -1,21 +1,26 @@
-"""The nightly job: load → build → publish, and one summary of it.
+"""The nightly job: load → build → publish, and one summary of it, told to the screen, the log, and whoever is to know.
 
 What one account could not load does not keep the others from being built and published; models or tests that fail keep
-everything as it was published before.
+everything as it was published before. A signal ends the night after what was read is loaded.
 """
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.builds import building
 from pipelines.errors import CallsError
 from pipelines.loading import Loaded, Watcher, Wish, load_account
 from pipelines.models import ModelResult, build_models
 from pipelines.publishing import Published, publish
 from pipelines.settings import Account, home
-from pipelines.warehouse import Target, open_for_writing
+from pipelines.warehouse import Target
+from pipelines.workers import load_side_by_side
 
+# From the mildest to the gravest: what a run of several accounts ends with.
+GRAVITY = (0, 75, 65, 69, 77, 78, 2, 1)
 BuildProgress = Callable[[str, int, int], None]
 
 
@@ -30,23 +35,28 @@ class Night:
     errors: list[CallsError] = field(default_factory=list)
 
 
-def run_night(accounts: list[Account], target: Target, wish: Wish, watcher: Watcher, on_build: BuildProgress) -> Night:
+def run_night(
+    accounts: list[Account], target: Target, wish: Wish, watcher: Watcher, on_build: BuildProgress, jobs: int = 1
+) -> Night:
     """Runs every step that can still do good. Never raises what can be told of it."""
     night, begun = Night(), time.monotonic()
-    night.loads = load_accounts(accounts, target, wish, watcher)
+    night.loads = load_accounts(accounts, target, wish, watcher, jobs)
     night.errors = [load.error for load in night.loads if load.error]
     try:
-        if any(load.packages for load in night.loads) or not night.errors:
+        if not watcher.stop() and (any(load.packages for load in night.loads) or not night.errors):
             night.models = build(target, on_build)
             night.published = publish(target)
+            # The report belongs here: of what was just published, and never without it.
     except CallsError as error:
         night.errors.append(error)
     night.seconds = time.monotonic() - begun
     return night
 
 
-def load_accounts(accounts: list[Account], target: Target, wish: Wish, watcher: Watcher) -> list[Loaded]:
-    """Loads account by account; one's error is kept in its `Loaded`. A signal leaves out those that are left."""
+def load_accounts(accounts: list[Account], target: Target, wish: Wish, watcher: Watcher, jobs: int = 1) -> list[Loaded]:
+    """Loads account by account, or `jobs` at once; an error is kept in its `Loaded`. A signal leaves out the rest."""
+    if jobs > 1 and len(accounts) > 1:
+        return load_side_by_side(accounts, target, wish, watcher, jobs)
     loads: list[Loaded] = []
     for account in accounts:
         loads.append(load_account(account, target, wish, watcher))
@@ -57,8 +67,29 @@ def load_accounts(accounts: list[Account], target: Target, wish: Wish, watcher: 
 
 def build(target: Target, on_build: BuildProgress, *, full_refresh: bool = False) -> list[ModelResult]:
     """Builds and tests the models, while nobody else can write the warehouse."""
-    with open_for_writing(target):
+    with building(target):
         return build_models(target, home() / "dbt", full_refresh=full_refresh, on_progress=on_build)
+
+
+def worst(errors: Iterable[CallsError | None]) -> int:
+    """The exit code of several errors: the gravest."""
+    return max((error.exit_code if error else 0 for error in errors), key=GRAVITY.index, default=0)
+
+
+def log_night(night: Night, log: logging.Logger) -> None:
+    """The night's summary, a line a fact."""
+    for load in night.loads:
+        calls = ", ".join(f"{endpoint} {rows}" for endpoint, rows in load.rows.items()) or "nothing"
+        log.info("%s: loaded %s; %d requests, %.1f s", load.account, calls, load.requests, load.seconds)
+        for warning in load.warnings:
+            log.warning("%s: %s", load.account, warning.removeprefix(f"{load.account}: "))
+    if night.models:
+        log.info("%d models built", len(night.models))
+    if night.published:
+        log.info("published %d marts: %s", len(night.published.rows), night.published.where)
+    for error in night.errors:
+        log.error("%d %s", error.exit_code, error)
+    log.info("ended with %d after %.1f s", worst(night.errors), night.seconds)
 
 
 def summarize(night: Night) -> dict[str, Any]:

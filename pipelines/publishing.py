@@ -19,16 +19,14 @@ import duckdb
 import psycopg2
 from psycopg2 import sql
 
+from pipelines import postgres
+from pipelines.builds import check_built, hold_marts
 from pipelines.errors import CallsError, SettingsWrong
 from pipelines.warehouse import Target
 
 MARTS = "marts"
 STORAGE_VERSION = "v1.0.0"  # DuckDB 1.0 and later; files in 2.0's own format are refused by 1.x
 READER_ROLE = "bi_reader"
-
-
-class NothingToPublish(CallsError):
-    """There are no marts, or the last build of them failed."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,17 @@ def published_folder(target: Target) -> Path:
 
 def publish(target: Target) -> Published:
     """Publishes the marts as they are. Raises `NothingToPublish` where the last build did not pass."""
-    return _publish_duckdb(target) if target.engine == "duckdb" else _grant_postgres(target)
+    with hold_marts(target):
+        check_built(target)
+        if target.engine == "postgres":
+            return _grant_postgres(target)
+        try:
+            return _publish_duckdb(target)
+        except (OSError, duckdb.Error) as error:
+            raise CallsError(
+                f"The readers' copy could not be written ({type(error).__name__}); they keep the one they have. Is "
+                f"there room on the disk, and is the folder published/ yours? Then: calls publish."
+            ) from None
 
 
 def _publish_duckdb(target: Target) -> Published:
@@ -97,8 +105,6 @@ def _marts(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
         "order by table_name",
         [MARTS],
     ).fetchall()
-    if not found:
-        raise NothingToPublish("There are no marts to publish yet. Build them first: calls build.")
     return [str(name) for (name,) in found]
 
 
@@ -131,27 +137,18 @@ def _clear_leftovers(folder: Path) -> None:
 
 def _grant_postgres(target: Target) -> Published:
     """The role that may read `marts` and nothing else, made where the login may make roles."""
+    connection = postgres.connect(target.credentials)
     try:
-        with psycopg2.connect(target.credentials) as connection, connection.cursor() as cursor:
-            cursor.execute("select table_name from information_schema.tables where table_schema = %s", [MARTS])
-            names = sorted(name for (name,) in cursor.fetchall())
-            if not names:
-                raise NothingToPublish("There are no marts to publish yet. Build them first: calls build.")
+        with connection, connection.cursor() as cursor:  # one transaction
             _make_reader(cursor)
-            rows = {}
-            for name in names:
-                cursor.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(MARTS, name)))
-                found = cursor.fetchone()
-                rows[name] = int(found[0]) if found else 0
+            rows = _count_rows(cursor)
     except psycopg2.errors.InsufficientPrivilege:
         raise SettingsWrong(
-            f"This login may not make the role {READER_ROLE}. Let an administrator run: create role {READER_ROLE}; "
-            f"grant usage on schema {MARTS} to {READER_ROLE}; grant select on all tables in schema {MARTS} to "
-            f"{READER_ROLE}; and, as this login: alter default privileges in schema {MARTS} grant select on tables to "
-            f"{READER_ROLE};"
+            f"The marts are built, but this login may not make the role {READER_ROLE} that readers get. Let an "
+            f"administrator run once: create role {READER_ROLE}; and then run: calls publish --destination postgres."
         ) from None
-    except psycopg2.OperationalError as error:
-        raise SettingsWrong(f"The Postgres warehouse cannot be reached ({type(error).__name__}).") from None
+    finally:
+        connection.close()
     return Published(f"the schema {MARTS} of the Postgres warehouse, for the role {READER_ROLE}", rows)
 
 
@@ -162,7 +159,17 @@ def _make_reader(cursor: Any) -> None:
         cursor.execute(sql.SQL("create role {}").format(role))
     cursor.execute(sql.SQL("grant usage on schema {} to {}").format(schema, role))
     cursor.execute(sql.SQL("grant select on all tables in schema {} to {}").format(schema, role))
+    # For the tables that later builds of this login's make in place of these.
     cursor.execute(sql.SQL("alter default privileges in schema {} grant select on tables to {}").format(schema, role))
+
+
+def _count_rows(cursor: Any) -> dict[str, int]:
+    cursor.execute("select tablename from pg_tables where schemaname = %s order by tablename", [MARTS])
+    rows = {}
+    for (name,) in cursor.fetchall():
+        cursor.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(MARTS, name)))
+        rows[name] = int(cursor.fetchone()[0])
+    return rows
 
 
 @contextmanager

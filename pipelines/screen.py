@@ -27,6 +27,7 @@ from pipelines.reading import Signal
 from pipelines.records import ENDPOINTS
 
 PLAIN_WAIT_SECONDS = 60  # where nobody watches, a line a minute says that a run is alive
+MOST_BARS = 12  # with many accounts, those that are done make room
 PIPED_WIDTH = None if sys.stdout.isatty() else 200  # a table cut to fit a screen that is not there helps nobody
 out = Console(highlight=False, soft_wrap=True, width=PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -54,18 +55,18 @@ class _Bars:
 
     def __init__(self, progress: Progress, stop: Signal) -> None:
         self._progress = progress
+        self._totals: dict[str, float] = {}
         self._stop = stop
         self._tasks: dict[str, TaskID] = {}
         self._rows: dict[str, int] = {}
-        self._waiting: TaskID | None = None
+        self._waiting: dict[str, TaskID] = {}
 
     def watcher(self) -> Watcher:
         return Watcher(on_page=self._page, on_wait=self._wait, on_warning=_warn, stop=self._stop)
 
     def _page(self, account: str, page: PageRead, usage: Usage) -> None:
-        if self._waiting is not None:
-            self._progress.remove_task(self._waiting)
-            self._waiting = None
+        if account in self._waiting:
+            self._progress.remove_task(self._waiting.pop(account))
         name = f"{account}: {page.endpoint}"
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=None, note="")
@@ -73,13 +74,15 @@ class _Bars:
         back_to = f" back to {page.day}" if page.day else ""
         note = f"{self._rows[name]:,} calls{back_to}; requests used {usage.used}, left {usage.left}"
         self._progress.update(self._tasks[name], total=page.days_total, completed=page.days_done, note=note)
+        if len(self._tasks) > MOST_BARS and page.days_total and page.days_done >= page.days_total:
+            self._progress.update(self._tasks[name], visible=False)
 
     def _wait(self, account: str, seconds_left: float, _why: str) -> None:
-        if self._waiting is None:
-            self._waiting = self._progress.add_task(f"{account}: budget", total=seconds_left, note="")
-        done = (self._progress.tasks[-1].total or 0) - seconds_left
+        if account not in self._waiting:
+            self._totals[account] = seconds_left
+            self._waiting[account] = self._progress.add_task(f"{account}: budget", total=seconds_left, note="")
         note = f"the budget is spent; next request in {_span(seconds_left)}"
-        self._progress.update(self._waiting, completed=done, note=note)
+        self._progress.update(self._waiting[account], completed=self._totals[account] - seconds_left, note=note)
 
 
 class _Lines:
@@ -87,19 +90,19 @@ class _Lines:
 
     def __init__(self, stop: Signal) -> None:
         self._stop = stop
-        self._said_at = -1e9
+        self._said_at: dict[str, float] = {}
 
     def watcher(self) -> Watcher:
         return Watcher(on_page=self._page, on_wait=self._wait, on_warning=_warn, stop=self._stop)
 
     def _page(self, account: str, page: PageRead, usage: Usage) -> None:
-        self._said_at = -1e9
+        self._said_at.pop(account, None)
         back_to = f", back to {page.day}" if page.day else ""
         say(f"{account}: {page.endpoint}: {page.rows:,} calls read{back_to}; requests left {usage.left}")
 
     def _wait(self, account: str, seconds_left: float, _why: str) -> None:
-        if time.monotonic() - self._said_at > PLAIN_WAIT_SECONDS:
-            self._said_at = time.monotonic()
+        if time.monotonic() - self._said_at.get(account, -1e9) > PLAIN_WAIT_SECONDS:
+            self._said_at[account] = time.monotonic()
             say(f"{account}: the budget is spent; waiting {_span(seconds_left)}, with what was read in the warehouse")
 
 

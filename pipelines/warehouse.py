@@ -9,19 +9,22 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import dlt
 import duckdb
+import psycopg2
+import pyarrow.parquet as pq
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from pipelines import postgres
 from pipelines.coverage import Coverage
 from pipelines.errors import CallsError, SettingsWrong, WarehouseLocked
 from pipelines.packages import Package
@@ -31,6 +34,7 @@ from pipelines.voipcloud import TABLES, Status, read_coverage, voipcloud
 DATASET = "raw"
 GLANCE_SECONDS = 3.0  # `status` has the warehouse open for a moment
 Engine = Literal["duckdb", "postgres"]
+Step = Literal["restore", "write"]
 # What the loads rely on, wherever `calls` is run from; the environment can still say otherwise.
 DLT_CONFIG = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
@@ -42,16 +46,20 @@ DLT_CONFIG = {
     "EXTRACT__NEXT_ITEM_MODE": "fifo",  # what speaks of a package is written after its calls are read
     "RUNTIME__INTERCEPT_SIGNALS": "false",  # a signal ends the reading, and lets the load finish
 }
-# Parquet is what DuckDB reads fastest; Postgres takes CSV by COPY without a further driver.
-FILE_FORMATS: dict[Engine, Any] = {"duckdb": "parquet", "postgres": "csv"}
+# What both read fastest. Postgres takes Parquet through ADBC; dlt's CSV would also turn an empty text into null.
+FILE_FORMATS: dict[Engine, Any] = {"duckdb": "parquet", "postgres": "parquet"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to load: a DuckDB file, or a Postgres URL, which is not shown because it holds a password."""
+    """Where to load: a DuckDB file, or a Postgres URL, which is not shown because it holds a password.
+
+    DuckDB lets one process write. In the others `ask_writer` has it take a step with an account's pipeline.
+    """
 
     engine: Engine
     credentials: str
+    ask_writer: Callable[[Step, str], None] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Target({self.engine})"
@@ -85,6 +93,7 @@ def read_target(engine: Engine) -> Target:
             'The Postgres warehouse has no address. Set credentials = "postgresql://…" in [destination.postgres] of '
             ".dlt/secrets.toml, or DESTINATION__POSTGRES__CREDENTIALS."
         )
+    postgres.parse_url(str(credentials))
     return Target(engine, str(credentials))
 
 
@@ -95,7 +104,7 @@ def open_for_writing(target: Target) -> Iterator[None]:
     Raises `WarehouseLocked` or `SettingsWrong` before the first request. DuckDB shares one file among the connections
     of one process. A Postgres locks nobody out; `restore_pipeline` is what tries it.
     """
-    if target.engine == "postgres":
+    if target.engine == "postgres" or target.ask_writer is not None:
         yield
         return
     until = time.monotonic() + GLANCE_SECONDS
@@ -128,6 +137,11 @@ def _make_file(path: Path) -> None:
 def restore_pipeline(account: str, target: Target) -> dlt.Pipeline:
     """The account's pipeline with state and schema as the destination has them, and nothing pending."""
     folder = home() / "dlt"
+    if target.ask_writer is not None:
+        target.ask_writer("restore", account)
+        return _pipeline(account, target, folder)
+    if target.engine == "postgres":
+        postgres.connect(target.credentials).close()  # dlt's own error would not tell what is wrong
     shutil.rmtree(folder / _pipeline_name(account), ignore_errors=True)
     with _load_errors(target):
         pipeline = _pipeline(account, target, folder)
@@ -161,7 +175,43 @@ def load_package(
     missing = [name for name in TABLES if name not in there]
     source = voipcloud(account.name, account.timezone, package, reading, status, datetime.now(UTC), missing)
     with _load_errors(target):
-        pipeline.run(source, loader_file_format=FILE_FORMATS[target.engine])
+        pipeline.extract(source, loader_file_format=FILE_FORMATS[target.engine])
+        pipeline.normalize()
+        if target.engine == "postgres":
+            _drop_empty_files(pipeline)
+    if target.ask_writer is not None:
+        target.ask_writer("write", account.name)
+    else:
+        _write(pipeline, target)
+
+
+def _drop_empty_files(pipeline: dlt.Pipeline) -> None:
+    """Takes out of the package what brings no row: dlt's ADBC job fails on it. The tables are made all the same."""
+    for load_id in pipeline.list_normalized_load_packages():
+        for job in pipeline.get_load_package_info(load_id).jobs["new_jobs"]:
+            path = Path(job.file_path)
+            if path.suffix == ".parquet" and pq.read_metadata(path).num_rows == 0:
+                path.unlink()
+
+
+def answer(step: Step, account: str, target: Target) -> None:
+    """Does what another process asked for: restores the account's working folder, or writes what lies ready in it."""
+    if step == "restore":
+        restore_pipeline(account, target)
+    else:
+        with _load_errors(target):
+            pipeline = _pipeline(account, target, home() / "dlt")
+        _write(pipeline, target)
+
+
+def _write(pipeline: dlt.Pipeline, target: Target) -> None:
+    with _load_errors(target):
+        if target.engine == "postgres":
+            # Accounts load side by side, but two that make or alter one table at once would fail.
+            with postgres.hold(target.credentials, "definitions", wait=True) as cursor:
+                pipeline.sync_schema()
+                postgres.index_days(cursor, DATASET)
+        pipeline.load()
 
 
 def read_local_state(account: str) -> Mapping[str, Any]:
@@ -185,7 +235,9 @@ def _pipeline(account: str, target: Target, folder: Path) -> dlt.Pipeline:
     if target.engine == "duckdb":
         destination: Any = dlt.destinations.duckdb(target.credentials, staging_dataset_name_layout=layout)
     else:
-        destination = dlt.destinations.postgres(target.credentials, staging_dataset_name_layout=layout)
+        destination = dlt.destinations.postgres(
+            postgres.as_credentials(target.credentials), staging_dataset_name_layout=layout
+        )
     return dlt.pipeline(
         _pipeline_name(account), pipelines_dir=str(folder), destination=destination, dataset_name=DATASET
     )
@@ -196,7 +248,7 @@ def _load_errors(target: Target) -> Iterator[None]:
     """dlt's and the database's errors in a line; their own text may quote rows."""
     try:
         yield
-    except (PipelineStepFailed, DestinationException, DltException, duckdb.Error, OSError) as error:
+    except (PipelineStepFailed, DestinationException, DltException, duckdb.Error, psycopg2.Error, OSError) as error:
         cause: BaseException = error
         while (deeper := getattr(cause, "exception", None) or cause.__cause__) is not None:
             cause = deeper

@@ -28,6 +28,8 @@ Load = Callable[[str, str, Path], int]  # base URL, key, a folder of its own →
 
 def main() -> None:
     """Prints every benchmark."""
+    from tests.bench_postgres import compare_formats
+
     rows = int(os.environ.get("BENCH_ROWS", "200000"))
     with tempfile.TemporaryDirectory(prefix="calls-bench-") as folder, served(rows, Path(folder)) as (base_url, count):
         click.echo(
@@ -41,6 +43,7 @@ def main() -> None:
         whole = contend("calls load, five pages a package", load_packages, base_url, Path(folder), runs=1)
         fifth = contend("the same, a fifth of the pages", load_fifth, base_url, Path(folder), runs=1)
         click.echo(f"  memory, all pages / a fifth of them  {whole[1] / fifth[1]:6.2f}   (at most 1.1)")
+        compare_formats(base_url, Path(folder))
 
 
 class served:

@@ -1,0 +1,84 @@
+"""Whether the marts are whole: how the last build of the models ended, kept in the warehouse beside them.
+
+A build that fails, or is killed, leaves some marts new and some old. That is written down before it begins, so that
+nothing of it is published, whoever asks and whenever.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import psycopg2
+
+from pipelines import postgres
+from pipelines.errors import CallsError
+from pipelines.warehouse import Target, open_for_writing
+
+MAKE = (
+    "create schema if not exists intermediate",
+    "create table if not exists intermediate.last_build (is_passed boolean)",
+)
+
+
+class NothingToPublish(CallsError):
+    """There are no marts, or the last build of them failed."""
+
+
+@contextmanager
+def building(target: Target) -> Iterator[None]:
+    """A build of the models: alone in the warehouse, and passed only if the block is left without an error.
+
+    Raises `WarehouseLocked` or `SettingsWrong` where the warehouse is not to be had.
+    """
+    with hold_marts(target):
+        _execute(
+            target, *MAKE, "delete from intermediate.last_build", "insert into intermediate.last_build values (false)"
+        )
+        yield
+        _execute(target, "update intermediate.last_build set is_passed = true")
+
+
+@contextmanager
+def hold_marts(target: Target) -> Iterator[None]:
+    """Nobody else builds until the end."""
+    if target.engine == "duckdb":
+        with open_for_writing(target):
+            yield
+    else:
+        with postgres.hold(target.credentials, "build", wait=False):
+            yield
+
+
+def check_built(target: Target) -> None:
+    """Raises `NothingToPublish` where the last build did not pass, or where there was none."""
+    there = _execute(
+        target,
+        "select 1 from information_schema.tables where table_schema = 'intermediate' and table_name = 'last_build'",
+    )
+    rows = _execute(target, "select is_passed from intermediate.last_build") if there else []
+    if not rows:
+        raise NothingToPublish("There are no marts to publish yet. Build them first: calls build.")
+    if rows != [(True,)]:
+        raise NothingToPublish(
+            "The last build of the models failed or was cut short, so readers keep the copy they have. Build again: "
+            "calls build."
+        )
+
+
+def _execute(target: Target, *statements: str) -> list[tuple[Any, ...]]:
+    """Runs statements in one transaction; the last one's rows."""
+    connection: Any = (duckdb if target.engine == "duckdb" else psycopg2).connect(target.credentials)
+    try:
+        cursor = connection.cursor()
+        if target.engine == "duckdb":
+            cursor.execute("begin")
+        for statement in statements:
+            cursor.execute(statement)
+        rows = list(cursor.fetchall()) if cursor.description else []
+        if target.engine == "duckdb":
+            cursor.execute("commit")
+        connection.commit()
+        return rows
+    finally:
+        connection.close()

@@ -1,0 +1,70 @@
+"""The Postgres part of `make bench`: every file format dlt loads into Postgres, on the same queue calls, as ratios."""
+
+import os
+import tempfile
+from pathlib import Path
+from uuid import uuid4
+
+import click
+import psycopg2
+
+from tests.bench import contend, served
+from tests.models_warehouses import empty_warehouse
+
+
+def compare_formats(base_url: str, folder: Path) -> None:
+    """Prints what each format takes, and how the one in use compares with the others."""
+    with empty_warehouse("postgres", folder) as warehouse:
+        os.environ["BENCH_POSTGRES"] = warehouse.credentials
+        seconds = {
+            load.__name__: contend(f"Postgres, {load.__name__}", load, base_url, folder)[0]
+            for load in (parquet, csv, insert_values)
+        }
+    for other in ("csv", "insert_values"):
+        click.echo(f"  Postgres, parquet / {other:<17}{seconds['parquet'] / seconds[other]:6.2f}")
+
+
+def parquet(base_url: str, key: str, folder: Path) -> int:
+    """Parquet, copied in binary by ADBC."""
+    return _load("parquet")
+
+
+def csv(base_url: str, key: str, folder: Path) -> int:
+    """CSV, by COPY."""
+    return _load("csv")
+
+
+def insert_values(base_url: str, key: str, folder: Path) -> int:
+    """INSERT statements."""
+    return _load("insert_values")
+
+
+def _load(file_format: str) -> int:
+    from pipelines.loading import Watcher, Wish, load_account
+    from pipelines.settings import read_accounts
+    from pipelines.warehouse import FILE_FORMATS, Target, configure_dlt
+
+    server, database = os.environ["BENCH_POSTGRES"], f"bench_{uuid4().hex}"
+    connection = psycopg2.connect(server)
+    connection.autocommit = True
+    connection.cursor().execute(f"create database {database}")
+    connection.close()
+    configure_dlt()
+    FILE_FORMATS["postgres"] = file_format
+    target = Target("postgres", server.replace("/postgres?", f"/{database}?"))
+    loaded = load_account(read_accounts()[0], target, Wish(endpoints=("queue_calls",)), Watcher())
+    if loaded.error:
+        raise loaded.error
+    return loaded.rows.get("queue_calls", 0)
+
+
+def main() -> None:
+    """Prints the Postgres part alone."""
+    rows = int(os.environ.get("BENCH_ROWS", "200000"))
+    with tempfile.TemporaryDirectory(prefix="calls-bench-") as folder, served(rows, Path(folder)) as (base_url, count):
+        click.echo(f"{count:,} queue calls over HTTP into Postgres, median of 3")
+        compare_formats(base_url, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
