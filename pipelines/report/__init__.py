@@ -5,8 +5,11 @@ Data flow: published marts → `marts` (a connection) → `figures` (what the da
 """
 
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from pipelines.errors import SettingsWrong
 from pipelines.publishing import published_folder
 from pipelines.report.marts import open_marts, read_definitions
 from pipelines.report.page import read_data, write_page
@@ -37,6 +40,17 @@ def write_report(target: Target, path: Path | None = None, *, show_numbers: bool
         os.fsync(descriptor)
     new.replace(path)
     return path
+
+
+def load_dashboard() -> Any:
+    """The module `dashboard`, which needs an extra. Raises `SettingsWrong` where that is not installed."""
+    try:
+        return import_module("pipelines.report.dashboard")
+    except ImportError:
+        raise SettingsWrong(
+            "The dashboard needs two further packages: pip install 'call-warehouse[dashboard]' brings them. "
+            "calls report writes the same page without them."
+        ) from None
 
 
 def _beside(target: Target) -> Path:

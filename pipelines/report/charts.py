@@ -59,7 +59,9 @@ def _rates(title: str, *, dashed_target: bool = False) -> Any:
     scale = alt.Scale(domain=[0, 1]) if dashed_target else alt.Scale(nice=4)
     line = (
         _chart()
-        .mark_line(point=alt.OverlayMarkDef(filled=True, size=22, color="var(--line)"), color="var(--line)", strokeWidth=2)
+        .mark_line(
+            point=alt.OverlayMarkDef(filled=True, size=36, color="var(--line)"), color="var(--line)", strokeWidth=2
+        )
         .encode(
             x=_steps(),
             y=alt.Y("rate:Q", title=None, axis=_share_axis(4), scale=scale),
@@ -78,7 +80,7 @@ def _rates(title: str, *, dashed_target: bool = False) -> Any:
 
 
 def _pattern(*, hours_across: bool) -> Any:
-    hour = {"sort": None, "title": None, "axis": alt.Axis(labelAngle=0, labelOverlap=False)}
+    hour: dict[str, Any] = {"sort": None, "title": None, "axis": alt.Axis(labelAngle=0, labelOverlap=False)}
     x, y = ("hour:O", "day:O") if hours_across else ("day:O", "hour:O")
     cells = _chart().encode(x=alt.X(x, **hour), y=alt.Y(y, **hour))
     domain = list(range(LEVELS))
@@ -125,10 +127,7 @@ def _styled(chart: Any) -> Any:
     return (
         chart.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         .configure(
-            aria=False,
-            background="transparent",
-            font=FONT,
-            padding={"left": 0, "right": 4, "top": 8, "bottom": 0}
+            aria=False, background="transparent", font=FONT, padding={"left": 0, "right": 4, "top": 8, "bottom": 0}
         )
         .configure_view(stroke=None)
         .configure_axis(

@@ -9,20 +9,22 @@ import duckdb
 import psycopg2
 
 from pipelines.errors import CallsError, SettingsWrong
-from pipelines.publishing import MARTS, published_folder
+from pipelines.publishing import published_folder
 from pipelines.warehouse import Target
 
 Row = dict[str, Any]
 Query = Callable[[str], list[Row]]
 COMMENTS = {
-    "duckdb": "select table_name as mart, column_name as name, comment from duckdb_columns() "
-    f"where schema_name = '{MARTS}' and comment is not null",
-    "postgres": "select c.relname as mart, a.attname as name, col_description(c.oid, a.attnum) as comment "
-    "from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped "
-    f"where c.relnamespace = '{MARTS}'::regnamespace and col_description(c.oid, a.attnum) is not null",
+    "duckdb": """
+        select table_name as mart, column_name as name, comment
+        from duckdb_columns() where schema_name = 'marts' and comment is not null""",
+    "postgres": """
+        select c.relname as mart, a.attname as name, col_description(c.oid, a.attnum) as comment
+        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where c.relnamespace = 'marts'::regnamespace and col_description(c.oid, a.attnum) is not null""",
 }
 # Every build makes this table anew, so its identity on Postgres tells one night from the next.
-NIGHT = f"select cast('{MARTS}.load_health'::regclass::oid as text) as night"
+NIGHT = "select cast('marts.load_health'::regclass::oid as text) as night"
 
 
 class NothingToReport(CallsError):
@@ -77,7 +79,9 @@ def _connect(target: Target) -> Any:
             raise SettingsWrong(f"The Postgres warehouse cannot be reached ({type(error).__name__}).") from None
     path = published_folder(target) / "calls.duckdb"
     if not path.exists():
-        raise NothingToReport(f"Nothing has been published yet: there is no {path.name}. Run: calls build, calls publish.")
+        raise NothingToReport(
+            f"Nothing has been published yet: there is no {path.name}. Run: calls build, calls publish."
+        )
     try:
         return duckdb.connect(str(path), read_only=True)
     except duckdb.Error as error:

@@ -8,7 +8,7 @@ names that users gave are never markup, neither there nor in the page, which wri
 import base64
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -19,34 +19,28 @@ from jinja2 import Environment, FileSystemLoader
 
 from pipelines.report import figures
 from pipelines.report.charts import draw_charts
-from pipelines.report.figures import Cube, Scope, read_cube, read_scopes, read_trends
-from pipelines.report.marts import Query
+from pipelines.report.figures import read_cube, read_scopes, read_trends
+from pipelines.report.marts import Query, Row
 from pipelines.report.people import AGENT, read_agents, read_callbacks
-from pipelines.report.periods import Calendar, Period, default_period, last_whole_date, list_periods, read_calendar
+from pipelines.report.periods import Calendar, default_period, last_whole_date, list_periods, read_calendar
+from pipelines.report.queries import Marts, ask
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("words.js", "charts.js", "headline.js", "tables.js", "report.js")
-HEALTH_SQL = "select * from marts.load_health order by account, endpoint"
-LOCAL_SQL = """
-select account, min(local_date) as first_date, max(local_date) as newest_date
-from marts.queue_days group by account order by account"""
-OFFSETS_SQL = """
-select account, utc_offset_minutes from (
-    select account, utc_offset_minutes, row_number() over (partition by account order by hour_start_at desc) as recency
-    from marts.queue_hours
-) as hours where recency = 1"""
+DEFINED = ("queue_days", "queue_hour_of_week", "queue_wait_buckets", "lost_calls", "agent_days", "load_health")
 
 
 def read_data(query: Query, definitions: dict[str, str], *, show_numbers: bool) -> dict[str, Any]:
     """Everything that the page shows."""
-    health = query(HEALTH_SQL)
-    data: dict[str, Any] = {"made_at": datetime.now(UTC), "health": health, "definitions": definitions}
-    local = query(LOCAL_SQL)
-    if not local:
+    health, accounts = ask(query, "health"), ask(query, "accounts")
+    said = {name: text for name, text in definitions.items() if name.startswith(DEFINED)}
+    data: dict[str, Any] = {"made_at": datetime.now(UTC), "health": health, "definitions": said}
+    if not accounts:
         return data | {"scopes": [], "periods": []}
-    calendar, behind = _calendar(query, local, health)
+    calendar, behind = _calendar(accounts, health)
     scopes, periods = read_scopes(query), list_periods(calendar)
-    cube = read_cube(query, scopes, periods, calendar)
+    marts = Marts(query, has_total=len(accounts) > 1)
+    cube = read_cube(marts, scopes, periods, calendar)
     return data | {
         "as_of": calendar.as_of,
         "is_whole": calendar.is_whole,
@@ -54,8 +48,8 @@ def read_data(query: Query, definitions: dict[str, str], *, show_numbers: bool) 
         "scopes": [{"key": scope.key, **asdict(scope)} for scope in scopes],
         "periods": [{**asdict(period), "weekdays": period.weekdays()} for period in periods],
         "period": default_period(periods),
-        "steps": read_trends(query, cube, periods, calendar),
-        "agents": read_agents(query, cube, scopes, periods),
+        "steps": read_trends(marts, cube, periods, calendar),
+        "agents": read_agents(marts, cube, periods, calendar),
         "callbacks": read_callbacks(query, show_numbers=show_numbers),
         "cube": cube,
         "names": {
@@ -92,19 +86,20 @@ def write_page(data: dict[str, Any], *, night: str | None = None) -> str:
     )
 
 
-def _calendar(query: Query, local: list[dict[str, Any]], health: list[dict[str, Any]]) -> tuple[Calendar, list[Any]]:
+def _calendar(accounts: list[Row], health: list[Row]) -> tuple[Calendar, list[Row]]:
     """The calendar, and the accounts that do not reach its last date: their calls are missing there."""
-    offsets = {row["account"]: timedelta(minutes=row["utc_offset_minutes"]) for row in query(OFFSETS_SQL)}
+    offsets = {row["account"]: timedelta(minutes=row["utc_offset_minutes"]) for row in accounts}
     whole: dict[str, date] = {}
     for row in health:
-        if row["endpoint"] == "user_calls" or row["account"] not in offsets:
-            continue
-        reached = last_whole_date(row["last_load_at"], row["last_day_date"], offsets[row["account"]])
-        whole[row["account"]] = min(reached, whole.get(row["account"], reached))
-    first, newest = min(row["first_date"] for row in local), max(row["newest_date"] for row in local)
-    calendar = read_calendar(first, newest, list(whole.values()))
+        account = row["account"]
+        if row["endpoint"] != "user_calls" and account in offsets:
+            reached = last_whole_date(row["last_load_at"], row["last_day_date"], offsets[account])
+            whole[account] = min(reached, whole.get(account, reached))
+    first, newest = min(row["first_date"] for row in accounts), max(row["newest_date"] for row in accounts)
+    loaded_at = max(row["last_load_at"] for row in health)
+    calendar = read_calendar(first, newest, list(whole.values()), loaded_at)
     behind = [{"account": account, "until": day} for account, day in whole.items() if day < calendar.as_of]
-    return (calendar, behind) if calendar.is_whole else (replace(calendar), [])
+    return calendar, behind if calendar.is_whole else []
 
 
 def _plain(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -118,8 +113,8 @@ def _plain(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 @cache
 def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
-    return vl_convert.javascript_bundle()
+    """Vega-Embed, with Vega and Vega-Lite in it, as one script."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
 def _read(name: str) -> str:

@@ -2,56 +2,37 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pipelines.client import mask_number
-from pipelines.report.figures import Cube, Scope, scope_key
+from pipelines.report.figures import Cube
 from pipelines.report.marts import Query
-from pipelines.report.periods import Period
+from pipelines.report.periods import Calendar, Period
+from pipelines.report.queries import TOTAL, Marts, ask, list_spans, scope_key
 
 AGENTS = 25  # so many of a queue's or account's are listed, the others together in one row
 CALLBACKS = 500  # beyond this a page is no list to work from; the mart has all
 AGENT = ("answered_count", "wait_count", "wait_total_seconds", "talk_count", "talk_total_seconds")
-AGENTS_SQL = """
-with periods (period, first_date, last_date) as (values {periods}), days as (
-    select account, queue_kind, queue_name, coalesce(answered_by, '(unnamed)') as user_name, local_date,
-        count(*) as answered_count,
-        count(wait_seconds) as wait_count, coalesce(sum(wait_seconds), 0) as wait_total_seconds,
-        count(talk_seconds) as talk_count, coalesce(sum(talk_seconds), 0) as talk_total_seconds
-    from marts.queue_calls
-    where outcome = 'answered'
-    group by account, queue_kind, queue_name, coalesce(answered_by, '(unnamed)'), local_date
-)
-select period, account, queue_kind, queue_name, user_name, {sums}
-from days inner join periods on local_date between first_date and last_date
-group by grouping sets (
-    (period, account, user_name), (period, account, queue_kind, queue_name, user_name)
-)
-order by answered_count desc, user_name"""
-OPEN_SQL = """
-select account, caller_number, queue_kind, queue_name, outcome, entered_at_local, wait_seconds
-from marts.lost_calls where is_open order by entered_at, queue_name"""
 
 
-def read_agents(query: Query, cube: Cube, scopes: list[Scope], periods: list[Period]) -> list[str]:
+def read_agents(marts: Marts, cube: Cube, periods: list[Period], calendar: Calendar) -> list[str]:
     """Puts `agents` by period into the cube, the busiest first, a name as its place in the list this gives."""
-    spans = [(period.key, period.span.first, period.span.last) for period in periods]
-    values = ", ".join(f"('{key}', date '{first}', date '{last}')" for key, first, last in spans)
-    sums = ", ".join(f"cast(sum({name}) as bigint) as {name}" for name in AGENT)
+    spans = {period.key: period.span for period in periods}
+    values = list_spans(spans, dict.fromkeys(spans, calendar.loaded_at))
     names: dict[str, int] = {}
-    rows: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
-    several = any(scope.account is None for scope in scopes)
-    for row in query(AGENTS_SQL.format(periods=values, sums=sums)):
-        name = f"{row['user_name']} ({row['account']})" if several and row["queue_name"] is None else row["user_name"]
+    found: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
+    # Two accounts' users of one name are two people, so the total is not added up but listed.
+    for row in replace(marts, has_total=False).ask("agents", periods=values, by=("period", "user_name"), sums=AGENT):
+        is_queue = row["queue_name"] is not None
+        name = row["user_name"] if is_queue or not marts.has_total else f"{row['user_name']} ({row['account']})"
         figures = [names.setdefault(name, len(names)), *(row[measure] for measure in AGENT)]
-        rows[scope_key(row), row["period"]].append(figures)
-        if several and row["queue_name"] is None:
-            rows["*", row["period"]].append(figures)
-    for (scope, period), agents in rows.items():
-        shown, others = agents[:AGENTS], agents[AGENTS:]
-        if others:
-            shown.append([-len(others), *(sum(column) for column in list(zip(*others, strict=True))[1:])])
-        cube[scope]["agents"][period] = shown
+        for scope in (scope_key(row), *([] if is_queue or not marts.has_total else [TOTAL])):
+            found[scope, row["period"]].append(figures)
+    for (scope, period), agents in found.items():
+        others = agents[AGENTS:]
+        rest = [[-len(others), *(sum(column) for column in list(zip(*others, strict=True))[1:])]] if others else []
+        cube[scope]["agents"][period] = agents[:AGENTS] + rest
     return list(names)
 
 
@@ -59,7 +40,7 @@ def read_callbacks(query: Query, *, show_numbers: bool) -> dict[str, Any]:
     """Callers still to be called back, who was lost first on top, one row a caller: what, when and where."""
     show: Callable[[str], str] = str if show_numbers else mask_number
     callers: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in query(OPEN_SQL):
+    for row in ask(query, "open_calls"):
         callers[row["account"], row["caller_number"]].append(row)
     listed = [
         {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 DAY = timedelta(days=1)
 Grain = Literal["hour", "day", "week", "month"]
@@ -28,7 +28,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Period:
-    """A choice: its span, how its trend is drawn, and the span before to compare it with, if the history has it whole."""
+    """A choice: its span, how its trend is drawn, and the span before it where the history has that whole."""
 
     key: str
     label: str
@@ -43,11 +43,12 @@ class Period:
 
 @dataclass(frozen=True)
 class Calendar:
-    """What was loaded: the first local date with a queue call, and the last whole one to report on."""
+    """What was loaded: the first local date with a queue call, the last whole one to report on, and the last load."""
 
     first: date
     as_of: date
     is_whole: bool  # False on the first day of all, which is reported as far as it goes
+    loaded_at: datetime
 
 
 def last_whole_date(last_load_at: datetime, last_day: date, utc_offset: timedelta) -> date:
@@ -59,11 +60,12 @@ def last_whole_date(last_load_at: datetime, last_day: date, utc_offset: timedelt
     return loaded
 
 
-def read_calendar(first: date, newest: date, whole: list[date]) -> Calendar:
+def read_calendar(first: date, newest: date, whole: list[date], loaded_at: datetime) -> Calendar:
     """The date to report on: the last that every account has whole, but for accounts that stopped loading."""
     current = [day for day in whole if day >= max(whole) - STRAGGLER_DAYS * DAY]
     as_of = min(current)
-    return Calendar(first, as_of, True) if as_of >= first else Calendar(first, newest, False)
+    is_whole = as_of >= first
+    return Calendar(first, as_of if is_whole else newest, is_whole, loaded_at)
 
 
 def list_periods(calendar: Calendar) -> list[Period]:
@@ -94,6 +96,17 @@ def default_period(periods: list[Period]) -> str:
     return "days28" if "days28" in keys else "all"
 
 
+def list_steps(span: Span, grain: Grain) -> list[Any]:
+    """The hours of a day, or the first dates of the days, weeks or months that a span touches."""
+    if grain == "hour":
+        return list(range(24))
+    first = {"day": span.first, "week": _monday(span.first), "month": span.first.replace(day=1)}[grain]
+    dates = [first + DAY * n for n in range((span.last - first).days + 1)]
+    if grain == "month":
+        return [day for day in dates if day.day == 1]
+    return dates if grain == "day" else dates[::7]
+
+
 def _grain(span: Span) -> Grain:
     return "day" if span.days <= 92 else "week" if span.days <= LONG_DAYS else "month"
 
@@ -104,7 +117,8 @@ def _before(span: Span, first: date) -> Span | None:
 
 
 def _months(history: Span) -> list[Period]:
-    found, month = [], history.last.replace(day=1)
+    found: list[Period] = []
+    month = history.last.replace(day=1)
     while len(found) < MONTHS and month + timedelta(days=31) > history.first:
         start = (month - DAY).replace(day=1)
         end = min((month + timedelta(days=31)).replace(day=1) - DAY, history.last)

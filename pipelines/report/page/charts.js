@@ -14,6 +14,7 @@ const PATTERNS = {
   abandonment: { title: "Abandonment", show: showShare },
   service: { title: "Service level", show: showShare },
 };
+const WIDEST_STEP = 110; // a bar or cell no wider than this says enough
 const views = new Map();
 
 function tell(_handler, event, _item, value) {
@@ -25,7 +26,7 @@ function tell(_handler, event, _item, value) {
   tip.style.top = `${Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8)}px`;
 }
 
-function drawFigure(id, { title, sub, how, spec = id, rows, values, columns, legend, empty, height }) {
+function drawFigure(id, { title, sub, how, spec = id, rows, values, columns, legend, empty, height, steps = rows.length, most }) {
   const place = byId(id);
   const wasOpen = place.querySelector("details")?.open;
   views.get(id)?.finalize();
@@ -42,7 +43,9 @@ function drawFigure(id, { title, sub, how, spec = id, rows, values, columns, leg
   const drawn = structuredClone(specs[spec]);
   drawn.datasets = { rows: values || rows };
   if (height) drawn.height = height;
+  if (steps * WIDEST_STEP < picture.clientWidth - 60) drawn.width = 60 + steps * WIDEST_STEP;
   const ticks = (values || rows).filter((row) => row.tick).map((row) => row.step);
+  if (most < 4) drawn.encoding.y.axis.values = range(0, most);
   for (const part of [drawn, ...(drawn.layer || [])]) {
     if (ticks.length && part.encoding?.x?.axis) part.encoding.x.axis.values = ticks;
   }
@@ -103,7 +106,8 @@ function drawTrend(figures, scope, period) {
   const target = scope.target_rate === null ? "Targets differ between these queues." : `Target, dashed: ${showShare(scope.target_rate)}.`;
   byId("trend-note").textContent = trendNote(period);
   return Promise.all([
-    drawFigure("calls", { title: `Calls by ${per}`, rows, values, columns, empty, legend: makeLegend(shown), how: define("queue_days.offered_count") }),
+    drawFigure("calls", { title: `Calls by ${per}`, rows, values, columns, empty, legend: makeLegend(shown),
+      most: Math.max(...rows.map((row) => row.offered_count)), how: define("queue_days.offered_count") }),
     drawFigure("service", { title: `Service level by ${per}`, sub: target, rows: rate("answered_within_target_count", scope.target_rate),
       columns: shares("Service level"), empty, how: define("queue_days.service_level_offered_rate") }),
     drawFigure("abandonment", { title: `Abandonment by ${per}`, rows: rate("abandoned_count", null), columns: shares("Abandonment"), empty,
@@ -156,9 +160,11 @@ function drawPattern(figures, period, measure) {
   const unit = measure === "offered" ? "" : " Numbers are per cent.";
   return drawFigure("pattern", {
     title, sub: `${showDate(period.span.first)} to ${showDate(period.span.last)}, local time, by the hour in which a call entered the queue.${unit}`,
-    spec: isNarrow ? "pattern_narrow" : "pattern", height: isNarrow ? 26 * (to - from + 1) : null, rows, columns, values: isNarrow ? values.toSorted((a, b) => a.hour.localeCompare(b.hour)) : values,
+    spec: isNarrow ? "pattern_narrow" : "pattern", height: isNarrow ? 26 * (to - from + 1) : null,
+    steps: isNarrow ? 7 : to - from + 1, rows, columns, values: isNarrow ? values.toSorted((a, b) => a.hour.localeCompare(b.hour)) : values,
     empty: cells.size ? null : "No calls were offered in this period.",
-    how: define({ offered: "queue_hour_of_week.offered_per_week", abandonment: "queue_days.abandonment_rate", service: "queue_days.service_level_offered_rate" }[measure]),
+    how: define(...{ offered: ["queue_hour_of_week.offered_per_week", "queue_hour_of_week.weeks_count"],
+      abandonment: ["queue_days.abandonment_rate"], service: ["queue_days.service_level_offered_rate"] }[measure]),
   });
 }
 

@@ -1,5 +1,6 @@
 // What is chosen, and drawing it. The choice stands in the address, so that it survives a reload and can be kept.
 
+const STALE_HOURS = 48;
 const choice = { scope: data.scopes[0]?.key, period: data.period, pattern: "offered" };
 
 function readAddress() {
@@ -58,9 +59,16 @@ function notice(text) {
   byId("notices").append(make("p", { class: "notice" }, text));
 }
 
+// A report that nobody renews is worse than none: it says so itself, whenever it is opened.
+function noticeAge() {
+  const newest = data.health.map((row) => row.last_load_at).sort().at(-1);
+  if (newest && Date.now() - Date.parse(newest) > STALE_HOURS * 3.6e6) notice(`The last load was ${showAge(newest)}: later calls are not in these figures.`);
+}
+
 function start() {
   byId("made").textContent = `Made ${showMinute(data.made_at)} UTC from the published marts. Rates are computed from counts, never averaged.`;
   drawHealth();
+  noticeAge();
   if (!data.scopes.length) {
     notice("No queue call has been loaded yet, so there is nothing to report on.");
     return;
@@ -74,6 +82,9 @@ function start() {
   byId("choice").addEventListener("change", () => choose({ scope: byId("scope").value, period: byId("period").value }));
   byId("pattern-measure").addEventListener("change", (event) => choose({ pattern: event.target.value }));
   addEventListener("hashchange", () => { readAddress(); fillChoices(); draw(); });
+  // Paper cannot be asked for the rest of a list.
+  addEventListener("beforeprint", () => { listAll(true); draw(); });
+  addEventListener("afterprint", () => { listAll(false); draw(); });
   let width = innerWidth;
   addEventListener("resize", () => {
     if ((width <= 760) !== (innerWidth <= 760)) drawPattern(chosen().figures, chosen().period, choice.pattern);

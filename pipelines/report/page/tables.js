@@ -36,6 +36,10 @@ function drawRanking(id, columns, rows, redraw, options = {}) {
   byId(id).replaceChildren(scrollable(options.label, makeTable(headed, shown, options)), ...[more].filter(Boolean), note);
 }
 
+function listAll(all) {
+  Object.values(ranked).forEach((state) => { state.all = all; });
+}
+
 function bar(value, most, text) {
   const filled = make("span", { class: "bar", "aria-hidden": "true" });
   filled.style.width = `${most ? (64 * value) / most : 0}px`;
@@ -119,13 +123,13 @@ function drawHealth() {
   const number = (title, name) => ({ title, name, show: (row) => showCount(row[name]) });
   const columns = [
     { title: "Calls", show: (row) => `${row.account}, ${{ user_calls: "user calls", queue_calls: "queue calls", ringgroup_calls: "ring-group calls" }[row.endpoint]}` },
+    { title: "Warnings", name: "warnings", words: "words", show: (row) => row.warnings || "none" },
     { title: "From", name: "first_day_date", show: (row) => showDate(row.first_day_date) },
     { title: "To", name: "last_day_date", show: (row) => showDate(row.last_day_date) },
     number("Days missing", "gap_days_count"),
     { title: "Newest call, UTC", name: "newest_call_at", show: (row) => showMinute(row.newest_call_at) },
     { title: "Last load, UTC", name: "last_load_at", show: (row) => showMinute(row.last_load_at) },
-    number("Rejected", "rejected_count"), number("Unfinished", "unfinished_count"), number("May still change, days", "unsettled_days_count"),
-    { title: "Warnings", name: "warnings", words: "words", show: (row) => row.warnings || "none" },
+    number("Rejected", "rejected_count"), number("Unfinished", "unfinished_count"), number("Days unsettled", "unsettled_days_count"),
   ];
   const how = columns.slice(1).flatMap((column) => [`${column.title}: `, ...define(`load_health.${column.name}`), " "]);
   const details = make("details", {}, make("summary", {}, "How these are computed"), make("p", { class: "how" }, how));
