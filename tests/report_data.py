@@ -1,6 +1,6 @@
 """Histories to report on: raw tables of a made-up call centre, in SQL, and the marts that dbt makes of them."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from string import Template
 
@@ -77,18 +77,19 @@ def store_history(
     """Stores the raw calls of `days` local dates up to `last`, loaded the night after it; `more` are further rows."""
     target = Target("duckdb", str(path))
     create_missing_raw(target)
-    first, loaded_at = last - timedelta(days=days - 1), datetime(last.year, last.month, last.day, 16, 30)
+    first, night = last - timedelta(days=days - 1), last + timedelta(days=1)
+    loaded_at = f"{night} 02:15:00+00"
     values = {"account": "main", "zone": ZONE, "first": first, "days": days, "queues": queues, "agents": agents}
-    values |= {"calls_a_day": calls_a_day, "loaded_at": f"{loaded_at}+00", "quiet": f"date '{quiet}'"}
+    values |= {"calls_a_day": calls_a_day, "loaded_at": loaded_at, "quiet": f"date '{quiet}'"}
     with duckdb.connect(str(path)) as connection:
         accounts = {"main": ZONE} | {str(row["account"]): "Europe/London" for row in more}
         store_accounts(connection.execute, accounts)
         if calls_a_day:
             connection.execute(CALLS.substitute(values))
         for row in more:
-            insert(connection.execute, "queue_calls", [{"loaded_at": f"{loaded_at}+00", **row}])
+            insert(connection.execute, "queue_calls", [{"loaded_at": loaded_at, **row}])
         connection.execute("delete from raw.loaded_days")
-        connection.execute(LOADED.format(loaded_at=f"{loaded_at}+00", first=first, last=last + timedelta(days=1)))
+        connection.execute(LOADED.format(loaded_at=loaded_at, first=first, last=night))
     return target
 
 

@@ -50,7 +50,10 @@ function drawFigure(id, { title, sub, how, spec = id, rows, values, columns, leg
     if (ticks.length && part.encoding?.x?.axis) part.encoding.x.axis.values = ticks;
   }
   const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: tell, mode: "vega-lite" };
-  return vegaEmbed(picture, drawn, options).then((result) => views.set(id, result));
+  return vegaEmbed(picture, drawn, options).then((result) => {
+    views.set(id, result);
+    picture.querySelector("svg").setAttribute("aria-hidden", "true"); // the label above and the table below speak for it
+  });
 }
 
 function monday(text) {
