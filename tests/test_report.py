@@ -1,4 +1,4 @@
-"""The report's figures are the calls', for every queue and period, on both engines; what a file may and may not hold."""
+"""The report's figures are the calls', for every queue and period, on both engines; what its file may hold."""
 
 import json
 import re
@@ -110,8 +110,7 @@ def test_summaries_are_the_calls(published: Published) -> None:
         for key, span in ((period["key"], period["span"]), (f"{period['key']} before", period["before"])):
             if span is None:
                 continue
-            span = Span(**span) if isinstance(span, dict) else span
-            expected = summarize(chosen(marts["queue_calls"], scope, span))
+            expected = summarize(chosen(marts["queue_calls"], scope, Span(**span)))
             got = figures["summary"].get(key)
             assert list(expected.values()) == (got or [0] * 7 + [None]), (scope["key"], key)
             compared += got is not None
@@ -243,7 +242,7 @@ def test_the_last_whole_date(loaded: str, last_day: str, offset_hours: float, ex
 
 
 def test_an_account_that_stopped_does_not_hold_the_others_back() -> None:
-    """The report goes to the last date that all have, but for accounts days behind; a first day is reported as it is."""
+    """The report goes to the last date that all have, but for accounts days behind; a first day is taken as it is."""
     first, newest, today = date(2026, 1, 1), date(2026, 3, 10), date(2026, 3, 9)
     found = read_calendar(first, newest, [today, today - timedelta(days=1), date(2026, 2, 1)], LOADED_AT)
     assert found == Calendar(first, date(2026, 3, 8), True, LOADED_AT)
@@ -252,7 +251,7 @@ def test_an_account_that_stopped_does_not_hold_the_others_back() -> None:
 
 @pytest.mark.parametrize("days", [1, 2, 7, 8, 28, 29, 45, 92, 365, 400, 731, 732, 1826])
 def test_periods_of_any_history(days: int) -> None:
-    """However long the history: no period leaves it, none is offered twice, and a comparison is with whole days of it."""
+    """However long the history: no period leaves it, none is offered twice, comparisons are with whole days of it."""
     last = date(2026, 3, 9)
     history = Span(last - timedelta(days=days - 1), last)
     periods = list_periods(Calendar(history.first, last, True, LOADED_AT))
