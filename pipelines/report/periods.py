@@ -72,7 +72,7 @@ def list_periods(calendar: Calendar) -> list[Period]:
     """Every choice that the history fills or begins to fill, the usual first one being `default_period`'s."""
     first, last = calendar.first, calendar.as_of
     history = Span(first, last)
-    day_name = f"{last:%A}" if calendar.is_whole else "Today so far"
+    day_name = f"{last:%A}, {last.day} {last:%B}" if calendar.is_whole else "Today so far"
     periods = [Period("day", day_name, Span(last, last), "hour")]
     for days, label in PRESETS:
         if first < last - DAY * (days - 1):

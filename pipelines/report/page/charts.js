@@ -149,14 +149,17 @@ function drawPattern(figures, period, measure) {
     return ratio(measure === "service" ? cell.answered_within_target_count : cell.abandoned_count, cell.offered_count);
   };
   const isNarrow = innerWidth <= 760;
-  const most = Math.max(...[...cells].map(([cell, counted]) => value(counted, Math.floor(cell / 24)) || 0), 1e-9);
+  const amounts = [...cells].map(([cell, counted]) => value(counted, Math.floor(cell / 24))).filter(isKnown);
+  const most = Math.max(...amounts, 1e-9);
+  const least = measure === "offered" ? 0 : Math.min(...amounts, most); // rates lie close together: shade their differences
+  const level = (amount) => (most > least ? Math.min(5, Math.floor((6 * (amount - least)) / (most - least))) : 0);
   const rows = DAYS.map((name, day) => ({ name, day, hours: range(from, to).map((hour) => ({ hour, cell: cells.get(day * 24 + hour) })) }));
   const values = rows.flatMap(({ name, day, hours: own }) => own.map(({ hour, cell }) => {
     const amount = value(cell, day);
     const said = isKnown(amount) ? show(amount) : "";
     const text = measure === "offered" || !said ? said : String(Math.round(amount * 100));
     return { day: name.slice(0, 3), hour: String(hour).padStart(2, "0"), when: `${name}, ${hour}:00 to ${hour + 1}:00`, said: said || "no calls",
-      text: text.replace(/\.0$/, ""), of: showCount(cell ? cell.offered_count : 0), level: isKnown(amount) ? Math.min(5, Math.floor((amount / most) * 6)) : null };
+      text: text.replace(/\.0$/, ""), of: showCount(cell ? cell.offered_count : 0), level: isKnown(amount) ? level(amount) : null };
   }));
   const columns = [{ title: "Weekday", show: (row) => row.name }, ...range(from, to).map((hour, place) => ({
     title: `${hour}:00`, show: (row) => { const amount = value(row.hours[place].cell, row.day); return isKnown(amount) ? show(amount) : NONE; } }))];

@@ -74,7 +74,7 @@ function drawSummary(figures, scope, period) {
   byId("period-span").textContent = span(period.span) + (period.before ? `, against ${span(period.before)}` : "");
   const [offered, ...rest] = MEASURES;
   const last = rest.pop();
-  const columns = [{ title: "Measure", show: (measure) => [measure.title.replace(" yet", ""), make("span", { class: "how narrow" }, explain(measure))] }, { title: "Period", show: (measure) => measure.show(measure.value(found)) }];
+  const columns = [{ title: "Measure", show: (measure) => measure.title.replace(" yet", "") }, { title: "Period", show: (measure) => measure.show(measure.value(found)) }];
   if (before) {
     columns.push({ title: "Before", show: (measure) => measure.show(measure.value(before)) });
     columns.push({ title: "Change", words: "words", show: (measure) => compare(measure, measure.value(found), measure.value(before)) || NONE });

@@ -81,16 +81,19 @@ function make(tag, attributes = {}, ...children) {
 }
 
 // `columns`: {title, words, show(row)}; the first is the row's heading. `current(row)` marks a row.
+// Roles are spelled out because a row that a phone lays out as a grid loses its own.
 function makeTable(columns, rows, { caption, current = () => false } = {}) {
   const heads = columns.map((column) =>
-    make("th", { scope: "col", class: column.words, "aria-sort": column.sorted }, column.head || column.title));
+    make("th", { scope: "col", role: "columnheader", class: column.words, "aria-sort": column.sorted }, column.head || column.title));
   const lines = rows.map((row) => {
-    const cells = columns.map((column, place) =>
-      place ? make("td", { class: column.words }, column.show(row)) : make("th", { scope: "row" }, column.show(row)));
-    return make("tr", { "aria-current": current(row) ? "true" : null }, cells);
+    const cells = columns.map((column, place) => (place
+      ? make("td", { role: "cell", class: column.words }, column.show(row))
+      : make("th", { scope: "row", role: "rowheader" }, column.show(row))));
+    return make("tr", { role: "row", "aria-current": current(row) ? "true" : null }, cells);
   });
   const title = caption ? make("caption", {}, caption) : null;
-  return make("table", {}, title, make("thead", {}, make("tr", {}, heads)), make("tbody", {}, lines));
+  const head = make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, heads));
+  return make("table", { role: "table" }, title, head, make("tbody", { role: "rowgroup" }, lines));
 }
 
 function scrollable(label, ...children) {
