@@ -51,8 +51,10 @@ function drawFigure(id, { title, sub, how, spec = id, rows, values, columns, leg
   }
   const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: tell, mode: "vega-lite" };
   return vegaEmbed(picture, drawn, options).then((result) => {
+    if (!picture.isConnected) return result.finalize(); // something else was chosen meanwhile
     views.set(id, result);
     picture.querySelector("svg").setAttribute("aria-hidden", "true"); // the label above and the table below speak for it
+    return result;
   });
 }
 

@@ -1,6 +1,7 @@
 // What is chosen, and drawing it. The choice stands in the address, so that it survives a reload and can be kept.
 
 const STALE_HOURS = 48;
+let newest = null; // the drawing under way, of which an older one says nothing
 const choice = { scope: data.scopes[0]?.key, period: data.period, pattern: "offered" };
 
 function readAddress() {
@@ -51,8 +52,12 @@ function draw() {
     drawCallbacks(scope, rank);
   };
   rank();
+  const drawing = Promise.all(drawn);
+  newest = drawing;
   document.documentElement.dataset.drawn = "no";
-  Promise.all(drawn).then(() => { document.documentElement.dataset.drawn = `${choice.scope} ${choice.period} ${choice.pattern}`; });
+  drawing.then(() => {
+    if (newest === drawing) document.documentElement.dataset.drawn = `${choice.scope} ${choice.period} ${choice.pattern}`;
+  });
 }
 
 function notice(text) {
