@@ -23,6 +23,7 @@ from pipelines.nightly import Night, build, describe_load, load_accounts, log_ni
 from pipelines.notifying import Notify, read_notify, tell
 from pipelines.publishing import publish
 from pipelines.records import ENDPOINTS
+from pipelines.report import load_dashboard, write_report
 from pipelines.sandbox.command import demo_settings, sandbox
 from pipelines.settings import Account, read_accounts
 from pipelines.signals import watch_signals
@@ -162,6 +163,25 @@ def publish_marts(destination: Any, as_json: bool) -> None:
         _print_json(vars(published))
     else:
         screen.print_published(published)
+
+
+@cli.command("report")
+@click.option("--show-numbers", is_flag=True, help="Callers' whole numbers in the list to call back.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to, instead of published/.")
+@destination_option
+def make_report(show_numbers: bool, out: Path | None, destination: Any) -> None:
+    """One HTML file of the published marts, to open or to mail: it needs no network."""
+    path = write_report(read_target(destination), out, show_numbers=show_numbers)
+    screen.out.print(f"The report: {path}", markup=False)
+
+
+@cli.command("dashboard")
+@click.option("--port", type=click.IntRange(0, 65535), default=8321, show_default=True, help="0 takes a free one.")
+@click.option("--show-numbers", is_flag=True, help="Callers' whole numbers in the list to call back.")
+@destination_option
+def serve_dashboard(port: int, show_numbers: bool, destination: Any) -> None:
+    """The report as a page on this machine that follows each new night. Ends on Ctrl-C."""
+    load_dashboard().serve(read_target(destination), port, show_numbers=show_numbers, tell=screen.say)
 
 
 @cli.command("status")

@@ -56,6 +56,7 @@ select
     calls.talk_seconds,
     calls.answered_by,
     targets.target_seconds,
+    targets.target_rate,
     targets.short_abandon_seconds,
     coalesce(calls.outcome = 'abandoned' and calls.wait_seconds <= targets.short_abandon_seconds, false) as is_short_abandon,
     coalesce(calls.outcome = 'answered' and calls.wait_seconds <= targets.target_seconds, false) as is_within_target,

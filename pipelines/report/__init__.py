@@ -1,0 +1,58 @@
+"""The report: one HTML file that needs no server, no network and no other file.
+
+Data flow: published marts → `marts` (a connection) → `figures` (what the database adds up, for each queue and period)
+→ `page` (HTML, styles, scripts, all inlined) → published/report.html. `dashboard` serves the same page on loopback.
+"""
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import SettingsWrong
+from pipelines.publishing import published_folder
+from pipelines.report.marts import open_marts, read_definitions
+from pipelines.report.page import read_data, write_page
+from pipelines.settings import full_path
+from pipelines.warehouse import Target
+
+FILE = "report.html"
+
+
+def make_report(target: Target, *, show_numbers: bool = False, night: str | None = None) -> str:
+    """The report as HTML. Raises `NothingToReport` where nothing is published."""
+    with open_marts(target) as query:
+        data = read_data(query, read_definitions(query, target), show_numbers=show_numbers)
+    return write_page(data, night=night)
+
+
+def write_report(target: Target, path: Path | None = None, *, show_numbers: bool = False) -> Path:
+    """Writes the report beside the published copy, or to `path`; a reader sees the old one or the new, never half."""
+    page = make_report(target, show_numbers=show_numbers)
+    path = path or _beside(target)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)  # left by a run that was killed, perhaps with other rights
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(page)
+        file.flush()
+        os.fsync(descriptor)
+    new.replace(path)
+    return path
+
+
+def load_dashboard() -> Any:
+    """The module `dashboard`, which needs an extra. Raises `SettingsWrong` where that is not installed."""
+    try:
+        return import_module("pipelines.report.dashboard")
+    except ImportError:
+        raise SettingsWrong(
+            "The dashboard needs two further packages: pip install 'call-warehouse[dashboard]' brings them. "
+            "calls report writes the same page without them."
+        ) from None
+
+
+def _beside(target: Target) -> Path:
+    folder = published_folder(target) if target.engine == "duckdb" else full_path("published")
+    return folder / FILE

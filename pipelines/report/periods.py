@@ -1,0 +1,148 @@
+"""Which days are whole, and the periods that a reader may choose. Dates are local to the accounts; ends inclusive."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+DAY = timedelta(days=1)
+Grain = Literal["hour", "day", "week", "month"]
+PRESETS = ((7, "Last 7 days"), (28, "Last 28 days"), (91, "Last 13 weeks"))
+MONTHS = 12  # so many newest months may be chosen one by one
+WEEKS = 52
+LONG_DAYS = 731  # a history longer than this is drawn by month, and its years may be chosen
+STRAGGLER_DAYS = 2  # an account further behind than this has stopped loading: it no longer holds the others back
+
+
+@dataclass(frozen=True)
+class Span:
+    """Local dates from `first` to `last`, both inside."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> int:
+        """How many."""
+        return (self.last - self.first).days + 1
+
+
+@dataclass(frozen=True)
+class Period:
+    """A choice: its span, how its trend is drawn, and the span before it where the history has that whole."""
+
+    key: str
+    label: str
+    span: Span
+    grain: Grain
+    before: Span | None = None
+
+    def weekdays(self) -> list[int]:
+        """How often each weekday lies in it, from Monday."""
+        return [sum((self.span.first + DAY * n).weekday() == day for n in range(self.span.days)) for day in range(7)]
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """What was loaded: the first local date with a queue call, the last whole one to report on, and the last load."""
+
+    first: date
+    as_of: date
+    is_whole: bool  # False on the first day of all, which is reported as far as it goes
+    loaded_at: datetime
+
+
+def last_whole_date(last_load_at: datetime, last_day: date, utc_offset: timedelta) -> date:
+    """The last local date that had ended when it was loaded, and all of whose UTC days were read up to `last_day`."""
+    loaded = (last_load_at + utc_offset).date() - DAY
+    # A local date ends within the UTC day that its last second lies in.
+    while (datetime.combine(loaded + DAY, datetime.min.time()) - utc_offset - timedelta(seconds=1)).date() > last_day:
+        loaded -= DAY
+    return loaded
+
+
+def read_calendar(first: date, newest: date, whole: list[date], loaded_at: datetime) -> Calendar:
+    """The date to report on: the last that every account has whole, but for accounts that stopped loading."""
+    current = [day for day in whole if day >= max(whole) - STRAGGLER_DAYS * DAY]
+    as_of = min(current)
+    is_whole = as_of >= first
+    return Calendar(first, as_of if is_whole else newest, is_whole, loaded_at)
+
+
+def list_periods(calendar: Calendar) -> list[Period]:
+    """Every choice that the history fills or begins to fill, the usual first one being `default_period`'s."""
+    first, last = calendar.first, calendar.as_of
+    history = Span(first, last)
+    day_name = f"{last:%A}, {last.day} {last:%B}" if calendar.is_whole else "Today so far"
+    periods = [Period("day", day_name, Span(last, last), "hour")]
+    for days, label in PRESETS:
+        if first < last - DAY * (days - 1):
+            span = Span(last - DAY * (days - 1), last)
+            periods.append(Period(f"days{days}", label, span, "day", _before(span, first)))
+    weeks = Span(_monday(last) - timedelta(weeks=WEEKS - 1), last)
+    if first < weeks.first:
+        before = Span(weeks.first - timedelta(weeks=WEEKS), last - timedelta(weeks=WEEKS))
+        periods.append(Period("weeks", f"Last {WEEKS} weeks", weeks, "week", before if before.first >= first else None))
+    periods.append(Period("all", "Everything loaded", history, _grain(history)))
+    if history.days > 31:
+        periods += _months(history)
+    if history.days > LONG_DAYS:
+        periods += _years(history)
+    return periods
+
+
+def default_period(periods: list[Period]) -> str:
+    """Four weeks: long enough for a pattern, short enough to act on."""
+    keys = [period.key for period in periods]
+    return "days28" if "days28" in keys else "all"
+
+
+def list_steps(span: Span, grain: Grain) -> list[Any]:
+    """The hours of a day, or the first dates of the days, weeks or months that a span touches."""
+    if grain == "hour":
+        return list(range(24))
+    first = {"day": span.first, "week": _monday(span.first), "month": span.first.replace(day=1)}[grain]
+    dates = [first + DAY * n for n in range((span.last - first).days + 1)]
+    if grain == "month":
+        return [day for day in dates if day.day == 1]
+    return dates if grain == "day" else dates[::7]
+
+
+def _grain(span: Span) -> Grain:
+    return "day" if span.days <= 92 else "week" if span.days <= LONG_DAYS else "month"
+
+
+def _before(span: Span, first: date) -> Span | None:
+    before = Span(span.first - DAY * span.days, span.first - DAY)
+    return before if before.first >= first else None
+
+
+def _months(history: Span) -> list[Period]:
+    found: list[Period] = []
+    month = history.last.replace(day=1)
+    while len(found) < MONTHS and month + timedelta(days=31) > history.first:
+        start = (month - DAY).replace(day=1)
+        end = min((month + timedelta(days=31)).replace(day=1) - DAY, history.last)
+        if end < history.first:
+            break
+        span = Span(max(month, history.first), end)
+        is_cut = end == history.last and (end + DAY).day != 1
+        before = Span(start, min(start + DAY * (span.days - 1), month - DAY) if is_cut else month - DAY)
+        so_far = " so far" if is_cut else ""
+        known = before.first >= history.first and span.first == month
+        found.append(Period(f"{month:%Y-%m}", f"{month:%B %Y}{so_far}", span, "day", before if known else None))
+        month = start
+    return found
+
+
+def _years(history: Span) -> list[Period]:
+    found = []
+    for year in range(history.last.year, history.first.year - 1, -1):
+        span = Span(max(date(year, 1, 1), history.first), min(date(year, 12, 31), history.last))
+        before = Span(date(year - 1, 1, 1), date(year - 1, 12, 31))
+        is_whole = span.days >= 365 and before.first >= history.first
+        found.append(Period(f"{year}", f"{year}", span, "month", before if is_whole else None))
+    return found
+
+
+def _monday(day: date) -> date:
+    return day - DAY * day.weekday()

@@ -1,0 +1,47 @@
+"""The questions put to the marts: queries/*.sql, filled with periods and with what may be chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from string import Template
+
+from pipelines.report.marts import Query, Row
+from pipelines.report.periods import Span
+
+FOLDER = Path(__file__).parent / "queries"
+SCOPE = ("account", "queue_kind", "queue_name")
+TOTAL = "*"  # the choice of all accounts together
+
+
+@dataclass(frozen=True)
+class Marts:
+    """Asks the marts; `has_total` says whether there are several accounts, to be added up together."""
+
+    query: Query
+    has_total: bool
+
+    def ask(self, name: str, *, sums: tuple[str, ...] = (), by: tuple[str, ...] = (), **values: object) -> list[Row]:
+        """The rows of queries/`name`.sql: `sums` added up for each queue, account and all, and by the columns `by`."""
+        scopes = [SCOPE, SCOPE[:1], *([()] if self.has_total else [])]
+        sets = ", ".join(f"({', '.join((*by, *columns))})" for columns in scopes)
+        added = ",\n    ".join(f"cast(sum({measure}) as bigint) as {measure}" for measure in sums)
+        return ask(self.query, name, scopes=sets, sums=added, **values)
+
+
+def ask(query: Query, name: str, **values: object) -> list[Row]:
+    """The rows of queries/`name`.sql."""
+    return query(Template((FOLDER / f"{name}.sql").read_text(encoding="utf-8")).substitute(values))
+
+
+def list_spans(spans: Mapping[str, Span], seen_until: Mapping[str, datetime]) -> str:
+    """Periods as SQL values; both mappings go by the period's key."""
+    return ", ".join(
+        f"('{key}', date '{span.first}', date '{span.last}', cast('{seen_until[key]}' as timestamp with time zone))"
+        for key, span in spans.items()
+    )
+
+
+def scope_key(row: Row) -> str:
+    """The name of the queue, account or total that a row belongs to."""
+    return "/".join(filter(None, (row[column] for column in SCOPE))) or TOTAL
