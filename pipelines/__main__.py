@@ -18,15 +18,16 @@ from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
 from pipelines.errors import CallsError, SettingsWrong, UsageWrong
 from pipelines.loading import Wish, open_budget, status_word
+from pipelines.models import build_docs
 from pipelines.nightly import build, describe_load, load_accounts, run_night, summarize
-from pipelines.publishing import publish
+from pipelines.publishing import publish, published_folder
 from pipelines.records import ENDPOINTS
 from pipelines.sandbox.command import demo_settings, sandbox
-from pipelines.settings import Account, read_accounts
+from pipelines.settings import Account, home, read_accounts
 from pipelines.signals import watch_signals
 from pipelines.status import describe_account, describe_budget
 from pipelines.tour import print_tour
-from pipelines.warehouse import configure_dlt, read_target
+from pipelines.warehouse import configure_dlt, open_for_writing, read_target
 
 # From the mildest to the gravest: what a run of several accounts ends with.
 GRAVITY = (0, 75, 65, 69, 77, 78, 2, 1)
@@ -144,6 +145,17 @@ def publish_marts(destination: Any, as_json: bool) -> None:
         _print_json(vars(published))
     else:
         screen.print_published(published)
+
+
+@cli.command("docs")
+@destination_option
+def write_docs(destination: Any) -> None:
+    """What every table, column and rate means, and what is made of what: one page, published/docs.html."""
+    target = read_target(destination)
+    folder = published_folder(target) if target.engine == "duckdb" else Path("published").absolute()
+    with open_for_writing(target):
+        page = build_docs(target, home() / "dbt", folder)
+    screen.out.print(f"Open this in a browser; it needs no network: {page}", markup=False)
 
 
 @cli.command("status")
