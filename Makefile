@@ -34,6 +34,7 @@ test: .venv/ready .venv-readers/ready  ## lint, format check, types, SQL, tests
 bench: .venv/ready  ## speed, as ratios within one run
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench_report
+	$(BIN)/python -m tests.bench_models
 
 soak: .venv/ready .venv-readers/ready  ## long runs of the property tests
 	$(BIN)/pytest -m soak

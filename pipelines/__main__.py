@@ -19,17 +19,18 @@ from pipelines.doctor import examine
 from pipelines.errors import CallsError, SettingsWrong, UsageWrong
 from pipelines.loading import Wish, open_budget, status_word
 from pipelines.logbook import open_log
+from pipelines.models import build_docs
 from pipelines.nightly import Night, build, describe_load, load_accounts, log_night, run_night, summarize, worst
 from pipelines.notifying import Notify, read_notify, tell
-from pipelines.publishing import publish
+from pipelines.publishing import publish, published_folder
 from pipelines.records import ENDPOINTS
 from pipelines.report import load_dashboard, write_report
 from pipelines.sandbox.command import demo_settings, sandbox
-from pipelines.settings import Account, read_accounts
+from pipelines.settings import Account, home, read_accounts
 from pipelines.signals import watch_signals
 from pipelines.status import describe_account, describe_budget
 from pipelines.tour import print_tour
-from pipelines.warehouse import configure_dlt, read_target
+from pipelines.warehouse import configure_dlt, open_for_writing, read_target
 
 DAY_TYPE = click.DateTime(["%Y-%m-%d"])
 
@@ -182,6 +183,17 @@ def make_report(show_numbers: bool, out: Path | None, destination: Any) -> None:
 def serve_dashboard(port: int, show_numbers: bool, destination: Any) -> None:
     """The report as a page on this machine that follows each new night. Ends on Ctrl-C."""
     load_dashboard().serve(read_target(destination), port, show_numbers=show_numbers, tell=screen.say)
+
+
+@cli.command("docs")
+@destination_option
+def write_docs(destination: Any) -> None:
+    """What every table, column and rate means, and what is made of what: one page, published/docs.html."""
+    target = read_target(destination)
+    folder = published_folder(target) if target.engine == "duckdb" else Path("published").absolute()
+    with open_for_writing(target):
+        page = build_docs(target, home() / "dbt", folder)
+    screen.out.print(f"Open this in a browser; it needs no network: {page}", markup=False)
 
 
 @cli.command("status")

@@ -86,11 +86,25 @@ def check_definitions(target: Warehouse, work_dir: Path) -> int:
     return len(run_dbt(target, work_dir, ["test", "--select", "test_type:unit"]))
 
 
-def build_docs(target: Warehouse, work_dir: Path) -> Path:
-    """Write dbt's documentation, lineage included, as one HTML file; its path. Raises `ModelsFailed`."""
-    create_missing_raw(target)
+def build_docs(target: Warehouse, work_dir: Path, folder: Path) -> Path:
+    """Write dbt's documentation, lineage included, as one file in `folder`, the user's alone; its path.
+
+    Columns' types and tables' sizes are the warehouse's. Raises `ModelsFailed`, also where nothing was built yet.
+    """
+    if _built_fingerprint(target) is None:
+        raise ModelsFailed("There is nothing to describe yet. Build the models first: calls build.")
     run_dbt(target, work_dir, ["docs", "generate", "--static"])
-    return work_dir / "target" / "static_index.html"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    page, new = folder / "docs.html", folder / ".docs.html.new"
+    new.unlink(missing_ok=True)
+    with open(new, "xb", opener=_private) as written:
+        written.write((work_dir / "target" / "static_index.html").read_bytes())
+    new.replace(page)
+    return page
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def create_missing_raw(target: Warehouse) -> None:

@@ -1,5 +1,6 @@
 """The models by themselves: their definitions, their questions, and how a build behaves, on both engines."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from random import Random
 from string import Template
 
 import duckdb
+import orjson
 import psycopg2.extensions
 import pytest
 
@@ -76,7 +78,7 @@ def test_a_build_answers_a_row_a_model(site: tuple[Warehouse, Path], results: Re
 @pytest.mark.usefixtures("results")
 def test_every_definition_holds(site: tuple[Warehouse, Path]) -> None:
     """Each unit test of the models (given rows, expected rows) passes."""
-    assert check_definitions(*site) >= 33
+    assert check_definitions(*site) >= 39
 
 
 @pytest.mark.usefixtures("results")
@@ -128,9 +130,50 @@ def test_nothing_is_kept_open_and_nothing_told(site: tuple[Warehouse, Path]) -> 
     assert not (models.PROJECT / "logs").exists()
 
 
-@pytest.mark.usefixtures("results")
-def test_the_documentation_is_one_file(site: tuple[Warehouse, Path]) -> None:
-    """The docs page holds the marts' descriptions and needs no second file."""
-    page = build_docs(*site).read_text()
-    assert "the list to call back" in page
-    assert "answered within T / offered" in page
+@pytest.fixture(scope="module")
+def page(site: tuple[Warehouse, Path], results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation of the warehouse, once built."""
+    assert results
+    return build_docs(*site, tmp_path_factory.mktemp("published") / "new")
+
+
+def test_the_documentation_is_one_private_file(page: Path) -> None:
+    """The page holds descriptions, columns and lineage, loads nothing from anywhere, and is its owner's alone."""
+    told = page.read_text()
+    assert "the list to call back" in told
+    assert "answered within T / offered" in told
+    assert '"model.calls.lost_calls": ["model.calls.int_accounts__loaded"' in told.replace("\n", "")
+    assert not re.findall(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//", told)
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert page.parent.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in page.parent.iterdir()] == ["docs.html"]
+
+
+def test_everything_is_described(site: tuple[Warehouse, Path], page: Path) -> None:
+    """Each column that a mart, staging view or seed has in the warehouse is described, with its formula where a rate,
+    its method where a percentile; each model, test of our own apart, has a description too."""
+    assert page.exists()
+    found = {name: orjson.loads((site[1] / "target" / f"{name}.json").read_bytes()) for name in ("manifest", "catalog")}
+    undescribed, nodes = [], found["manifest"]["nodes"]
+    for unique_id, node in nodes.items():
+        if node["resource_type"] in {"model", "seed"}:
+            described = {name: column["description"] for name, column in node["columns"].items()}
+            there = found["catalog"]["nodes"][unique_id]["columns"] if node["schema"] != "intermediate" else {}
+            undescribed += [f"{node['name']}.{name}" for name in there if not described.get(name, "").strip()]
+            undescribed += [node["name"]] * (not node["description"])
+            for name, text in described.items():
+                assert not name.endswith("_rate") or re.search(r"/|0 to 1", text), (node["name"], name, text)
+                assert not re.search(r"_p\d\d_", name) or "percentile_cont" in text, (node["name"], name, text)
+    assert undescribed == []
+    marts = {unique_id for unique_id, node in nodes.items() if node["schema"] == "marts"}
+    exposures = {one["name"]: set(one["depends_on"]["nodes"]) for one in found["manifest"]["exposures"].values()}
+    assert len(marts) == len(list(MARTS.glob("*.sql")))
+    assert exposures["published_copy"] == marts
+    assert exposures["report"] < marts
+    assert exposures["report"]
+
+
+def test_nothing_to_describe(tmp_path: Path) -> None:
+    """Before the first build there is nothing to describe, and the way to it is told."""
+    with pytest.raises(ModelsFailed, match="calls build"):
+        build_docs(Warehouse("duckdb", str(tmp_path / "empty.duckdb")), tmp_path, tmp_path)

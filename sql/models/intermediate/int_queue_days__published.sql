@@ -6,24 +6,13 @@
 ) }}
 
 -- A version of a queue's day each time its figures change, from the first build whose loads had seen the whole local day.
+-- A queue that had no calls when its day was first published was published with none: that is its version 1.
 -- Never rebuilt: what was published cannot be computed again. It waits for the other marts and their tests:
 -- depends_on: {{ ref('account_days') }} {{ ref('agent_days') }} {{ ref('caller_journeys') }} {{ ref('dates') }}
 -- depends_on: {{ ref('inbound_number_days') }} {{ ref('load_health') }} {{ ref('lost_calls') }} {{ ref('queue_hour_of_week') }}
 -- depends_on: {{ ref('queue_hours') }} {{ ref('queue_intervals') }} {{ ref('queue_months') }} {{ ref('queue_wait_buckets') }}
 -- depends_on: {{ ref('queue_weeks') }} {{ ref('user_calls') }}
-with loads as (
-    select
-        account,
-        case when endpoint = 'queue_calls' then 'queue' else 'ring_group' end as queue_kind,
-        call_day,
-        loaded_at,
-        timezone,
-        max(loaded_at) over (partition by account) as last_load_at
-    from {{ ref('int_days__seen') }}
-    where endpoint in ('queue_calls', 'ringgroup_calls')
-),
-
-current_days as (
+with current_days as (
     select
         account,
         queue_kind,
@@ -33,6 +22,11 @@ current_days as (
         answered_count,
         abandoned_count
     from {{ ref('queue_days') }}
+    where {{ touched('day') }}
+),
+
+published_days as (
+    select * from {{ published_days() }}
     where {{ touched('day') }}
 ),
 
@@ -67,16 +61,19 @@ latest as (
 ),
 
 -- A day that lost all its calls is published as a row of zeros.
-compared as (
+queues_days as (
     select
         coalesce(current_days.account, latest.account) as account,
         coalesce(current_days.queue_kind, latest.queue_kind) as queue_kind,
         coalesce(current_days.queue_name, latest.queue_name) as queue_name,
         coalesce(current_days.local_date, latest.local_date) as local_date,
-        coalesce(latest.version_number, 0) + 1 as version_number,
         coalesce(current_days.offered_count, 0) as offered_count,
         coalesce(current_days.answered_count, 0) as answered_count,
-        coalesce(current_days.abandoned_count, 0) as abandoned_count
+        coalesce(current_days.abandoned_count, 0) as abandoned_count,
+        latest.version_number,
+        coalesce(latest.offered_count, 0) as old_offered_count,
+        coalesce(latest.answered_count, 0) as old_answered_count,
+        coalesce(latest.abandoned_count, 0) as old_abandoned_count
     from current_days
     full join latest
         on
@@ -84,47 +81,53 @@ compared as (
             and current_days.queue_kind = latest.queue_kind
             and current_days.queue_name = latest.queue_name
             and current_days.local_date = latest.local_date
-    where
-        latest.account is null
-        or coalesce(current_days.offered_count, 0) <> latest.offered_count
-        or coalesce(current_days.answered_count, 0) <> latest.answered_count
-        or coalesce(current_days.abandoned_count, 0) <> latest.abandoned_count
 ),
 
-compared_days as (
+compared as (
     select
-        account,
-        queue_kind,
-        local_date
-    from compared
-    group by account, queue_kind, local_date
-),
-
--- The UTC days that a local day lies in, each read after that local day was over.
-completed as (
-    select
-        days.account,
-        days.queue_kind,
-        days.local_date,
-        max(loads.last_load_at) as published_at
-    from compared_days as days
-    inner join loads
+        queues_days.*,
+        published_days.published_at as first_published_at,
+        loads.last_load_at,
+        queues_days.offered_count <> queues_days.old_offered_count
+        or queues_days.answered_count <> queues_days.old_answered_count
+        or queues_days.abandoned_count <> queues_days.old_abandoned_count as is_changed
+    from queues_days
+    inner join {{ ref('int_accounts__loaded') }} as loads on queues_days.account = loads.account
+    left join published_days
         on
-            days.account = loads.account
-            and days.queue_kind = loads.queue_kind
-            and days.local_date between loads.call_day - 1 and loads.call_day + 1
-            and {{ day_start_utc('days.local_date + 1', 'loads.timezone') }} > cast(loads.call_day as timestamp)
-            and {{ day_start_utc('days.local_date', 'loads.timezone') }} < cast(loads.call_day + 1 as timestamp)
-    group by days.account, days.queue_kind, days.local_date
-    having min(loads.loaded_at) >= max({{ in_zone('cast(days.local_date + 1 as timestamp)', 'loads.timezone') }})
+            queues_days.account = published_days.account
+            and queues_days.queue_kind = published_days.queue_kind
+            and queues_days.local_date = published_days.local_date
+    left join {{ ref('int_days__completed') }} as completed
+        on
+            queues_days.account = completed.account
+            and queues_days.queue_kind = completed.queue_kind
+            and queues_days.local_date = completed.local_date
+    where published_days.account is not null or completed.account is not null
 )
 
 select
-    compared.*,
-    completed.published_at
+    account,
+    queue_kind,
+    queue_name,
+    local_date,
+    coalesce(version_number, case when first_published_at is null then 0 else 1 end) + 1 as version_number,
+    offered_count,
+    answered_count,
+    abandoned_count,
+    last_load_at as published_at
 from compared
-inner join completed
-    on
-        compared.account = completed.account
-        and compared.queue_kind = completed.queue_kind
-        and compared.local_date = completed.local_date
+where is_changed or (version_number is null and first_published_at is null)
+union all
+select
+    account,
+    queue_kind,
+    queue_name,
+    local_date,
+    1 as version_number,
+    0 as offered_count,
+    0 as answered_count,
+    0 as abandoned_count,
+    first_published_at as published_at
+from compared
+where is_changed and version_number is null and first_published_at is not null

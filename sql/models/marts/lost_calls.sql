@@ -91,14 +91,6 @@ recovered as (
         case when followed.called_again_at <= followed.closes_at then followed.called_again_at end as called_again_at
     from lost
     inner join followed on lost.queue_call_id = followed.queue_call_id
-),
-
-loads as (
-    select
-        account,
-        max(loaded_at) as last_load_at
-    from {{ ref('int_days__seen') }}
-    group by account
 )
 
 select
@@ -116,4 +108,4 @@ select
         false
     ) as is_open
 from recovered
-left join loads on recovered.account = loads.account
+left join {{ ref('int_accounts__loaded') }} as loads on recovered.account = loads.account
