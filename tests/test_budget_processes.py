@@ -130,10 +130,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_four_processes_never_see_a_429(server: CountingServer, start: Callable[..., subprocess.Popen[str]]) -> None:
-    """Four processes of four threads send 80 requests as fast as the budget lets them: none refused, none too many."""
-    senders = [start("send", server.server_port, 20, 4) for _ in range(4)]
-    assert [result(sender) for sender in senders] == [{"200": 20}] * 4
-    assert len(server.arrivals) == 80
+    """Four processes of four threads send 64 requests as fast as the budget lets them: none refused, none too many."""
+    senders = [start("send", server.server_port, 16, 4) for _ in range(4)]
+    assert [result(sender) for sender in senders] == [{"200": 16}] * 4
+    assert len(server.arrivals) == 64
     assert server.refused == 0
     assert server.worst_window() <= 20
 
@@ -176,14 +176,14 @@ def test_after_a_foreign_429_every_process_waits(
     budget = Budget(ledger, HOST, KEY, LIMITS)
     senders = [start("send", server.server_port, 15, 1) for _ in range(2)]
     wait_for(lambda: len(server.arrivals) >= 5)
-    budget.block(3.0)
+    budget.block(2.0)
     blocked_at = time.monotonic()
     assert budget.usage().left_interactive == 0
     assert [result(sender) for sender in senders] == [{"200": 15}] * 2
     under_way_seconds = 1.0  # a sender that had its slot before the block may still have been on a busy machine
-    in_block = [one for one in server.arrivals if blocked_at + under_way_seconds < one < blocked_at + 2.95]
+    in_block = [one for one in server.arrivals if blocked_at + under_way_seconds < one < blocked_at + 1.95]
     assert in_block == []
-    assert max(server.arrivals) > blocked_at + 2.95
+    assert max(server.arrivals) > blocked_at + 1.95
 
 
 def test_racing_processes_take_no_more_than_there_is(start: Callable[..., subprocess.Popen[str]]) -> None:
