@@ -23,9 +23,18 @@ from dbt.cli.main import dbtRunner
 from psycopg2.extensions import parse_dsn
 
 from pipelines.errors import CallsError
+from pipelines.postgres import PLANNER_OPTIONS
 from pipelines.raw_tables import RAW_TABLES
 
 PROJECT = Path(__file__).parent.parent / "sql"
+# Of a Postgres URL, what dbt's profile has no place for reaches the driver this way.
+LIBPQ_VARIABLES = {
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "channel_binding": "PGCHANNELBINDING",
+}
 
 
 class ModelsFailed(CallsError):
@@ -239,7 +248,8 @@ def _profile_variables(target: Warehouse) -> dict[str, str]:
         "CALLS_DBT_POSTGRES_USER": parts.get("user", ""),
         "DBT_ENV_SECRET_CALLS_POSTGRES": parts.get("password", ""),
         "CALLS_DBT_POSTGRES_DBNAME": parts.get("dbname", ""),
-    }
+        "PGOPTIONS": f"{PLANNER_OPTIONS} {parts.get('options', '')}".strip(),
+    } | {variable: parts[name] for name, variable in LIBPQ_VARIABLES.items() if name in parts}
 
 
 @contextmanager

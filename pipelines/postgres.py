@@ -12,6 +12,9 @@ from psycopg2.extensions import parse_dsn
 from pipelines.errors import SettingsWrong, WarehouseLocked
 
 DAY_INDEXED = ("user_calls", "queue_calls", "ringgroup_calls")
+# Postgres takes a page by index to cost four of a scan, as on a turning disk, and then scans a million rows for the few
+# of a night: 0.3 s a table instead of 0.001 s.
+PLANNER_OPTIONS = "-c random_page_cost=1.1"
 # Advisory locks, by two numbers: ours, and what is held.
 LOCKS = {"definitions": 1, "build": 2}
 OURS = 0x63616C6C
@@ -39,7 +42,9 @@ def as_credentials(url: str) -> PostgresCredentials:
     credentials.connect_timeout = int(parts.pop("connect_timeout", "15"))
     host = parts.pop("host", "localhost")
     credentials.host = "localhost" if host.startswith("/") else host
-    credentials.query = {**parts, **({"host": host} if host.startswith("/") else {})}  # what is asked for overrides
+    # What the URL says comes last, and holds. dlt writes a space in a URL as a plus, which libpq takes for one.
+    parts["options"] = "\t".join([*PLANNER_OPTIONS.split(), *parts.get("options", "").split()])
+    credentials.query = {**parts, **({"host": host} if host.startswith("/") else {})}
     return credentials
 
 

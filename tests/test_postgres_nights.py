@@ -1,5 +1,6 @@
 """Postgres does all that DuckDB does: load, build, publish; its readers read marts, whole, and nothing else."""
 
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import psycopg2
 import pytest
 
 from pipelines.models import build_models
+from pipelines.postgres import as_credentials
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import CallCentre, simulate
 from pipelines.warehouse import Target
@@ -108,6 +110,27 @@ def test_dashboards_filters_have_indexes(site: Site, url: str) -> None:
     assert {("raw", name) for name in ("user_calls", "queue_calls", "ringgroup_calls")} <= indexed
 
 
+def test_a_night_costs_its_days_and_not_the_history(site: Site, url: str) -> None:
+    """Over a long history, a night's days are found by index: what deletes them before they are loaded again never
+    scans the table, as dlt's connections plan it."""
+    assert site.run("load", "--destination", "postgres").code == 0
+    ask(
+        url,
+        "create table raw.many as select * from raw.queue_calls limit 200",
+        "insert into raw.queue_calls select (jsonb_populate_record(many, jsonb_build_object('call_day', "
+        "date '2020-01-01' + n / 2))).* from raw.many as many cross join generate_series(1, 1500) as n",
+        "analyze raw.queue_calls",
+        "create table raw.night as select account, call_day from raw.queue_calls where call_day < '2020-01-03'",
+    )
+    delete = (
+        "explain delete from raw.queue_calls as stored where exists (select 1 from raw.night as night "
+        "where night.account = stored.account and night.call_day = stored.call_day)"
+    )
+    as_dlt = as_credentials(url).to_native_representation()
+    assert "queue_calls_by_day" in str(ask(as_dlt, delete))
+    assert "queue_calls_by_day" not in str(ask(url, delete))
+
+
 def test_no_mart_is_seen_half_built(site: Site, url: str, tmp_path: Any) -> None:
     """While models are built anew, and by the dates that changed, a reader sees each mart as it was or as it is, whole,
     and is never refused."""
@@ -129,6 +152,15 @@ def test_no_mart_is_seen_half_built(site: Site, url: str, tmp_path: Any) -> None
         whole = {state[mart] for state in states}
         assert {look[mart] for look in seen} <= whole, mart
     assert len({state["queue_calls"] for state in states}) == 3
+
+
+def test_the_url_holds_for_the_models_too(url: str, tmp_path: Any) -> None:
+    """How a Postgres URL wants the connection secured is asked of dbt's connections as well, and of no later ones."""
+    modes = set()
+    target = Target("postgres", url + "&sslmode=prefer")
+    build_models(target, tmp_path / "dbt", on_progress=lambda *_: modes.add(os.environ.get("PGSSLMODE")))
+    assert modes == {"prefer"}
+    assert "PGSSLMODE" not in os.environ
 
 
 def add_calls(url: str) -> None:
