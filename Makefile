@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench soak format clean
+.PHONY: help demo run test browser bench soak format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -30,6 +30,9 @@ test: .venv/ready .venv-readers/ready  ## lint, format check, types, SQL, tests
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes 2 sql/models sql/tests sql/analyses
 	$(BIN)/pytest
+
+browser: .venv/ready  ## the report in a real browser: needs Debian's package chromium
+	$(BIN)/pytest -m browser
 
 bench: .venv/ready  ## speed, as ratios within one run
 	$(BIN)/python -m tests.bench

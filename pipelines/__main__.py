@@ -76,7 +76,7 @@ def cli() -> None:
     \b
     No account yet?     calls demo
     First time?         calls doctor     checks settings, key, address, clock, warehouse
-    Every night:        calls run        load, build, publish: reads only what is missing
+    Every night:        calls run        load, build, publish, report: reads only what is missing
     Is it all there?    calls status
     """
 
@@ -88,7 +88,7 @@ def cli() -> None:
 @jobs_option
 @json_option
 def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, as_json: bool) -> None:
-    """The nightly job: load, build, publish; logged, and told of where it fails."""
+    """The nightly job: load, build, publish, report; logged, and told of where it fails."""
     notify = read_notify()
     with open_log() as log:
         log.info("calls run begins")

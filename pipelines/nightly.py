@@ -1,4 +1,4 @@
-"""The nightly job: load → build → publish, and one summary of it, told to the screen, the log, and whoever is to know.
+"""The nightly job: load → build → publish → report, and one summary of it, told to the screen, the log, and whoever is to know.
 
 What one account could not load does not keep the others from being built and published; models or tests that fail keep
 everything as it was published before. A signal ends the night after what was read is loaded.
@@ -15,6 +15,7 @@ from pipelines.errors import CallsError
 from pipelines.loading import Loaded, Watcher, Wish, load_account
 from pipelines.models import ModelResult, build_models
 from pipelines.publishing import Published, publish
+from pipelines.report import write_report
 from pipelines.settings import Account, home
 from pipelines.warehouse import Target
 from pipelines.workers import load_side_by_side
@@ -31,6 +32,7 @@ class Night:
     loads: list[Loaded] = field(default_factory=list)
     models: list[ModelResult] = field(default_factory=list)
     published: Published | None = None
+    report: str | None = None
     seconds: float = 0.0
     errors: list[CallsError] = field(default_factory=list)
 
@@ -46,7 +48,7 @@ def run_night(
         if not watcher.stop() and (any(load.packages for load in night.loads) or not night.errors):
             night.models = build(target, on_build)
             night.published = publish(target)
-            # The report belongs here: of what was just published, and never without it.
+            night.report = str(write_report(target))
     except CallsError as error:
         night.errors.append(error)
     night.seconds = time.monotonic() - begun
@@ -98,6 +100,7 @@ def summarize(night: Night) -> dict[str, Any]:
         "loads": [describe_load(load) for load in night.loads],
         "models": [vars(model) for model in night.models],
         "published": vars(night.published) if night.published else None,
+        "report": night.report,
         "seconds": round(night.seconds, 3),
         "errors": [{"message": str(error), "exit_code": error.exit_code} for error in night.errors],
     }

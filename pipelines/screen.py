@@ -179,6 +179,8 @@ def print_night(night: Night) -> None:
         out.print(f"{len(night.models)} models built, {tests} tests passed.", markup=False)
     if night.published:
         print_published(night.published)
+    if night.report:
+        out.print(f"The report: {night.report}", markup=False)
     out.print(f"The night took {_span(night.seconds)}.", markup=False)
 
 
