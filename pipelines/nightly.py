@@ -1,4 +1,4 @@
-"""The nightly job: load → build → publish → report, and one summary of it, told to the screen, the log, and whoever is to know.
+"""The nightly job: load → build → publish → report, and one summary: on the screen, in the log, to whoever is to know.
 
 What one account could not load does not keep the others from being built and published; models or tests that fail keep
 everything as it was published before. A signal ends the night after what was read is loaded.

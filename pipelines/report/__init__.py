@@ -37,8 +37,8 @@ def write_report(target: Target, path: Path | None = None, *, show_numbers: bool
         _write(path, page)
     except OSError as error:
         raise CallsError(
-            f"The report could not be written to {path} ({error.strerror}). Is there room on the disk, and is the folder "
-            "yours? Then: calls report."
+            f"The report could not be written to {path} ({error.strerror}). Is there room on the disk, and is the "
+            "folder yours? Then: calls report."
         ) from None
     return path
 
