@@ -4,22 +4,17 @@ Data flow: raw tables → `dbt build` (staging, intermediate, marts, each follow
 """
 
 import hashlib
-import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from string import Template
 from typing import Any, Protocol
 
 import duckdb
 import psycopg2
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.adapters.factory import reset_adapters
-from dbt.cli.main import dbtRunner
 from psycopg2.extensions import parse_dsn
 
 from pipelines.errors import CallsError
@@ -150,14 +145,10 @@ def run_dbt(
         "--no-send-anonymous-usage-stats",
         "--no-version-check",
     ]
-    callbacks = [_progress_reporter(on_progress)] if on_progress else []
-    try:
-        with _environment(_profile_variables(target)):
-            outcome = dbtRunner(callbacks=callbacks).invoke(
-                [*arguments, *flags, *(str(word) for option in options.items() for word in option)]
-            )
-    finally:
-        _release()
+    from pipelines.dbt_runs import invoke  # noqa: PLC0415 -- it takes a second, which most commands need not wait for
+
+    words = [*arguments, *flags, *(str(word) for option in options.items() for word in option)]
+    outcome = invoke(words, _profile_variables(target), on_progress)
     if outcome.exception is not None:
         raise ModelsFailed(f"dbt could not run: {outcome.exception}. See {log_dir / 'dbt.log'}.")
     results = list(getattr(outcome.result, "results", []))
@@ -166,16 +157,6 @@ def run_dbt(
         named = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
         raise ModelsFailed(f"{named} failed; what was published before stays. See {log_dir / 'dbt.log'}.")
     return results
-
-
-def _release() -> None:
-    """Close what dbt keeps open after a command: the warehouse, which nobody else could open, and its log."""
-    reset_adapters()  # type: ignore[no-untyped-call]  # dbt leaves it without types
-    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]  # as this one
-    log = logging.getLogger("file_log")
-    for handler in list(log.handlers):
-        handler.close()
-        log.removeHandler(handler)
 
 
 def _model_results(target: Warehouse, results: list[Any]) -> list[ModelResult]:
@@ -225,17 +206,6 @@ def _project_fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def _progress_reporter(on_progress: Progress) -> Callable[[Any], None]:
-    ended = count(1)
-
-    def report(event: Any) -> None:
-        if event.info.name in {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeNoOpResult"}:
-            total = getattr(event.data, "total", 0) or getattr(event.data, "num_models", 0)  # by the kind of node
-            on_progress(event.data.node_info.node_name, next(ended), total)
-
-    return report
-
-
 def _profile_variables(target: Warehouse) -> dict[str, str]:
     """What sql/profiles.yml reads; a password only ever travels in a variable that dbt keeps out of its logs."""
     if target.engine == "duckdb":
@@ -250,20 +220,6 @@ def _profile_variables(target: Warehouse) -> dict[str, str]:
         "CALLS_DBT_POSTGRES_DBNAME": parts.get("dbname", ""),
         "PGOPTIONS": f"{PLANNER_OPTIONS} {parts.get('options', '')}".strip(),
     } | {variable: parts[name] for name, variable in LIBPQ_VARIABLES.items() if name in parts}
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from string import Template
 
 import duckdb
 
+from pipelines.builds import building
 from pipelines.models import build_models, create_missing_raw
 from pipelines.publishing import publish
 from pipelines.warehouse import Target
@@ -95,6 +96,7 @@ def store_history(
 
 def publish_history(target: Target, work_dir: Path) -> Target:
     """Builds the marts, and publishes them as a night does."""
-    build_models(target, work_dir)
+    with building(target):
+        build_models(target, work_dir)
     publish(target)
     return target

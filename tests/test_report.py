@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.builds import building
 from pipelines.models import build_models, create_missing_raw
 from pipelines.publishing import publish
 from pipelines.report import make_report, write_report
@@ -47,8 +48,9 @@ def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
                 for call in rows["sydney", FIRST] if endpoint == "queue_calls" else ():
                     call["queue_name"] = HOSTILE
                 store_days(execute, endpoint, rows, LOADED_AT)
-        build_models(warehouse, folder / "dbt")
         target = Target(request.param, warehouse.credentials)
+        with building(target):
+            build_models(warehouse, folder / "dbt")
         publish(target)
         with open_marts(target) as query:
             data = read_data(query, read_definitions(query, target), show_numbers=False)
