@@ -1,7 +1,8 @@
 """What Postgres needs beside dlt and dbt: its address in dlt's words, one writer of table definitions, indexes."""
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import psycopg2
@@ -18,6 +19,7 @@ PLANNER_OPTIONS = "-c random_page_cost=1.1"
 # Advisory locks, by two numbers: ours, and what is held.
 LOCKS = {"definitions": 1, "build": 2}
 OURS = 0x63616C6C
+GLANCE_SECONDS = 3.0  # a run that was killed holds its lock until the server notices
 
 
 def parse_url(url: str) -> dict[str, str]:
@@ -58,15 +60,31 @@ def hold(url: str, what: Literal["definitions", "build"], *, wait: bool) -> Iter
     try:
         connection.autocommit = True
         cursor = connection.cursor()
-        cursor.execute(f"select pg_{'' if wait else 'try_'}advisory_lock(%s, %s)", [OURS, LOCKS[what]])
-        if cursor.fetchone() == (False,):
-            raise WarehouseLocked(
-                "Another run is building the models in the Postgres warehouse. What was loaded stands; run again "
-                "when it has ended."
-            )
-        yield cursor
+        _take(cursor, what, wait=wait)
+        try:
+            yield cursor
+        finally:
+            with suppress(psycopg2.Error):  # closing alone would free it only once the server has noticed
+                cursor.execute("select pg_advisory_unlock(%s, %s)", [OURS, LOCKS[what]])
     finally:
         connection.close()
+
+
+def _take(cursor: Any, what: str, *, wait: bool) -> None:
+    if wait:
+        cursor.execute("select pg_advisory_lock(%s, %s)", [OURS, LOCKS[what]])
+        return
+    until = time.monotonic() + GLANCE_SECONDS
+    while True:
+        cursor.execute("select pg_try_advisory_lock(%s, %s)", [OURS, LOCKS[what]])
+        if cursor.fetchone() == (True,):
+            return
+        if time.monotonic() > until:
+            raise WarehouseLocked(
+                "Another run is building or publishing in the Postgres warehouse. What was loaded stands; run again "
+                "when it has ended."
+            )
+        time.sleep(0.1)
 
 
 def connect(url: str) -> Any:

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from pipelines.models import build_models
-from pipelines.postgres import as_credentials
+from pipelines.postgres import as_credentials, hold
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import CallCentre, simulate
 from pipelines.warehouse import Target
@@ -152,6 +152,17 @@ def test_no_mart_is_seen_half_built(site: Site, url: str, tmp_path: Any) -> None
         whole = {state[mart] for state in states}
         assert {look[mart] for look in seen} <= whole, mart
     assert len({state["queue_calls"] for state in states}) == 3
+
+
+def test_one_builds_at_a_time(site: Site, url: str) -> None:
+    """While another host builds, a night loads and ends with 75; when that one has ended, or died, the next builds."""
+    with hold(url, "build", wait=False):
+        second = site.run(*TONIGHT)
+    assert second.code == 75
+    assert "Another run is building" in second.err
+    assert_truth_in(url, site)
+    for step in ("build", "publish", "build"):  # at once, one after the other
+        assert site.run(step, "--destination", "postgres").code == 0
 
 
 def test_the_url_holds_for_the_models_too(url: str, tmp_path: Any) -> None:
