@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import SettingsWrong
+from pipelines.errors import CallsError, SettingsWrong
 from pipelines.publishing import published_folder
 from pipelines.report.marts import open_marts, read_definitions
 from pipelines.report.page import read_data, write_page
@@ -27,9 +27,22 @@ def make_report(target: Target, *, show_numbers: bool = False, night: str | None
 
 
 def write_report(target: Target, path: Path | None = None, *, show_numbers: bool = False) -> Path:
-    """Writes the report beside the published copy, or to `path`; a reader sees the old one or the new, never half."""
+    """Writes the report beside the published copy, or to `path`; a reader sees the old one or the new, never half.
+
+    Only the user may read it, as it may hold numbers. Raises `NothingToReport`, or `CallsError` where it cannot be put.
+    """
     page = make_report(target, show_numbers=show_numbers)
     path = path or _beside(target)
+    try:
+        _replace(path, page)
+    except OSError as error:
+        raise CallsError(
+            f"The report cannot be written to {path} ({error.strerror}). Give another place: calls report --out PATH."
+        ) from None
+    return path
+
+
+def _replace(path: Path, page: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)  # left by a run that was killed, perhaps with other rights
@@ -39,7 +52,6 @@ def write_report(target: Target, path: Path | None = None, *, show_numbers: bool
         file.flush()
         os.fsync(descriptor)
     new.replace(path)
-    return path
 
 
 def load_dashboard() -> Any:
