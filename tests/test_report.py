@@ -278,8 +278,10 @@ def test_the_command(make_site: Callable[..., Site], published: Published, tmp_p
         patch.setenv(f"DESTINATION__{target.engine.upper()}__CREDENTIALS", target.credentials)
         out = tmp_path / "new" / "calls.html"
         ran = site.run("report", "--destination", target.engine, "--out", str(out))
+        nowhere = site.run("report", "--destination", target.engine, "--out", str(out / "below" / "a_file.html"))
     assert (ran.code, ran.out) == (0, f"The report: {out}\n")
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert (nowhere.code, "cannot be written" in nowhere.err) == (1, True)
     assert [path.name for path in out.parent.iterdir()] == ["calls.html"]
     before = os.umask(0o022)  # a caller who does not guard what it writes
     try:

@@ -131,6 +131,16 @@ def test_only_this_machine_may_look(address: str) -> None:
     assert httpx.get(f"{address}calls.duckdb").status_code == 404
 
 
+def test_nothing_published_any_more(target: Target, address: str) -> None:
+    """While the published copy is gone, the answer says so and what to run; it is back as soon as the copy is."""
+    copy = target.path.parent / "published" / "calls.duckdb"
+    aside = copy.rename(copy.with_suffix(".aside"))
+    answer = httpx.get(address)
+    aside.rename(copy)
+    assert (answer.status_code, "Nothing has been published yet" in answer.text) == (503, True)
+    assert httpx.get(address).status_code == 200
+
+
 def test_it_ends_on_ctrl_c(target: Target) -> None:
     """An interrupt ends it at once and cleanly, even while a page is being looked at."""
     with serving(target) as (process, address), httpx.Client() as client:

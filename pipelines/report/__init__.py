@@ -30,21 +30,20 @@ def make_report(target: Target, *, show_numbers: bool = False, night: str | None
 def write_report(target: Target, path: Path | None = None, *, show_numbers: bool = False) -> Path:
     """Writes the report beside the published copy, or to `path`; a reader sees the old one or the new, never half.
 
-    Raises `NothingToReport` where nothing is published, and `CallsError` where the file cannot be written.
+    Only the user may read it, as it may hold numbers. Raises `NothingToReport`, or `CallsError` where it cannot be put.
     """
     page = make_report(target, show_numbers=show_numbers)
     path = path or _beside(target)
     try:
-        _write(path, page)
+        _replace(path, page)
     except OSError as error:
         raise CallsError(
-            f"The report could not be written to {path} ({error.strerror}). Is there room on the disk, and is the "
-            "folder yours? Then: calls report."
+            f"The report cannot be written to {path} ({error.strerror}). Give another place: calls report --out PATH."
         ) from None
     return path
 
 
-def _write(path: Path, page: str) -> None:
+def _replace(path: Path, page: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)  # left by a run that was killed, perhaps with other rights

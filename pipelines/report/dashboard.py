@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from pipelines.errors import UsageWrong
+from pipelines.errors import CallsError, UsageWrong
 from pipelines.report import make_report
 from pipelines.report.marts import published_night
 from pipelines.warehouse import Target
@@ -59,8 +59,13 @@ def make_app(pages: Pages) -> Starlette:
     def tell(_: Request) -> Response:
         return PlainTextResponse(pages.night(), headers=HEADERS)
 
+    def refuse(_: Request, error: Exception) -> Response:
+        return PlainTextResponse(str(error), status_code=503, headers=HEADERS)
+
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
-    return Starlette(routes=[Route("/", show), Route("/night", tell)], middleware=[hosts])
+    return Starlette(
+        routes=[Route("/", show), Route("/night", tell)], middleware=[hosts], exception_handlers={CallsError: refuse}
+    )
 
 
 def serve(target: Target, port: int, *, show_numbers: bool, tell: Callable[[str], None]) -> None:
