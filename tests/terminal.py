@@ -1,30 +1,39 @@
-"""`calls …` on a terminal of its own: what it shows is waited for, and then something is typed."""
+"""`calls …` on a terminal of its own: what it shows is waited for, and then something is typed.
 
+The processes are forks of a warm one, as in `night.py`.
+"""
+
+import multiprocessing
 import os
 import pty
 import re
 import select
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from tests.conftest import CALLS
+from pipelines.__main__ import main
+from tests.night import PRELOADED
 
-# The terminal has to be the process's own, or hidden questions would be asked on the one pytest runs on.
-TAKE_IT = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
 LONGEST_SECONDS = 60.0
 
 
 class Terminal:
     """The screen and keyboard of one command."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", descriptor: int) -> None:
+    def __init__(self, process: ForkServerProcess, descriptor: int) -> None:
         self._process, self._descriptor = process, descriptor
         self._seen = 0
-        self.screen = ""
+        self._shown = b""
+
+    @property
+    def screen(self) -> str:
+        """All that was shown, without colours."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._shown.decode(errors="replace")).replace("\r\n", "\n")
 
     def see(self, text: str) -> str:
         """Waits until `text` appears after what was seen before, and gives what was shown up to its end."""
@@ -49,29 +58,44 @@ class Terminal:
         end = time.monotonic() + LONGEST_SECONDS
         while self._read(end):
             pass
-        return self._process.wait(LONGEST_SECONDS)
+        self._process.join(LONGEST_SECONDS)
+        assert self._process.exitcode is not None
+        return self._process.exitcode
 
     def _read(self, until: float) -> bool:
-        ready, _, _ = select.select([self._descriptor], [], [], max(0.0, until - time.monotonic()))
-        try:
-            new = os.read(self._descriptor, 65_536) if ready else b""
-        except OSError:  # the other end has closed
-            new = b""
-        self.screen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", new.decode(errors="replace")).replace("\r\n", "\n")
-        return bool(new)
+        """Reads what there is to be read; false when the command has ended and all is read, or time is up."""
+        waited_for = [self._descriptor, self._process.sentinel]
+        ready, _, _ = select.select(waited_for, [], [], max(0.0, until - time.monotonic()))
+        if self._descriptor not in ready:
+            return False
+        self._shown += os.read(self._descriptor, 65_536)
+        return True
 
 
 @contextmanager
 def terminal(folder: Path, *arguments: str, **settings: str) -> Iterator[Terminal]:
     """Starts `calls …` in a folder; further settings as environment variables. It is gone afterwards."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", TAKE_IT, sys.executable, CALLS, *arguments]
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "200"} | settings
-    process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(PRELOADED)
+    environment = os.environ | {"TERM": "xterm"} | settings
+    process = server.Process(target=_live, args=(os.ttyname(theirs), arguments, folder, environment), daemon=True)
+    process.start()
     try:
         yield Terminal(process, ours)
     finally:
         process.kill()
-        process.wait()
+        process.join()
+        os.close(theirs)
         os.close(ours)
+
+
+def _live(name: str, arguments: tuple[str, ...], folder: Path, environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    os.login_tty(os.open(name, os.O_RDWR))  # its own, or hidden questions would be asked where pytest runs
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
+    sys.stdin = os.fdopen(0)
+    sys.argv = ["calls", *arguments]
+    main()
