@@ -14,14 +14,20 @@ from dlt.common.configuration.exceptions import ConfigProviderException
 
 from pipelines import screen
 from pipelines.client import Client, mask_number, parse_number
+from pipelines.completion import completion
 from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
 from pipelines.errors import CallsError, SettingsWrong, UsageWrong
+from pipelines.examples import add_examples
+from pipelines.findings import Finding, describe_finding
+from pipelines.first_steps import set_up
 from pipelines.loading import Wish, open_budget, status_word
 from pipelines.logbook import open_log
+from pipelines.lost_command import lost
 from pipelines.models import build_docs
 from pipelines.nightly import Night, build, describe_load, load_accounts, log_night, run_night, summarize, worst
 from pipelines.notifying import Notify, read_notify, tell
+from pipelines.options import Word, account_option, destination_option, jobs_option, json_option, on_budget_option
 from pipelines.publishing import publish, published_folder
 from pipelines.records import ENDPOINTS
 from pipelines.report import load_dashboard, write_report
@@ -47,27 +53,6 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-account_option = click.option("--account", "accounts", multiple=True, metavar="A", help="Only this one; repeatable.")
-destination_option = click.option(
-    "--destination", type=click.Choice(["duckdb", "postgres"]), default="duckdb", show_default=True, help="Warehouse."
-)
-on_budget_option = click.option(
-    "--on-budget",
-    type=click.Choice(["wait", "stop"]),
-    default="wait",
-    show_default=True,
-    help="When no request is left: wait for the next, or stop with exit code 75.",
-)
-jobs_option = click.option(
-    "--jobs",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Accounts loaded at once, each in a process of its own.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON document.")
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="call-warehouse")
 def cli() -> None:
@@ -75,9 +60,10 @@ def cli() -> None:
 
     \b
     No account yet?     calls demo
-    First time?         calls doctor     checks settings, key, address, clock, warehouse
+    First time?         calls init       asks for the settings; calls doctor checks them, the key and the warehouse
     Every night:        calls run        load, build, publish, report: reads only what is missing
     Is it all there?    calls status
+    Whom to call back?  calls lost
     """
 
 
@@ -109,7 +95,7 @@ def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, 
 
 @cli.command()
 @account_option
-@click.option("--endpoint", "endpoints", multiple=True, type=click.Choice(ENDPOINTS), help="Only this; repeatable.")
+@click.option("--endpoint", "endpoints", multiple=True, type=Word(ENDPOINTS), help="Only this; repeatable.")
 @click.option("--from", "first", type=DAY_TYPE, help="Read again from this UTC day, settled or not.")
 @click.option("--to", "last", type=DAY_TYPE, help="Read again up to and with this UTC day.")
 @on_budget_option
@@ -263,14 +249,24 @@ def dial(context: click.Context, user: str, number: str, account: str | None, ye
 
 
 @cli.command()
+def init() -> None:
+    """Write .dlt/config.toml and .dlt/secrets.toml by asking, and check what they say."""
+    engine = set_up(Path(".dlt"))
+    if engine is not None:
+        sys.exit(_examine((), engine, screen.print_finding))
+
+
+@cli.command()
 @account_option
 @destination_option
-def doctor(accounts: tuple[str, ...], destination: Any) -> None:
-    """Check settings, budget, warehouse, key and address, clock; each with its remedy. Costs one request."""
-    target = read_target(destination)
-    findings = [finding for account in read_accounts(accounts) for finding in examine(account, target)]
-    screen.print_findings(findings)
-    sys.exit(worst(finding.error for finding in findings))
+@json_option
+def doctor(accounts: tuple[str, ...], destination: Any, as_json: bool) -> None:
+    """Check settings, budget, the way to the PBX, key, clock, warehouse; each with its next step. Costs one request."""
+    findings: list[Finding] = []
+    code = _examine(accounts, destination, findings.append if as_json else screen.print_finding)
+    if as_json:
+        _print_json({"findings": [describe_finding(finding) for finding in findings]})
+    sys.exit(code)
 
 
 @cli.command()
@@ -287,7 +283,9 @@ def demo(days: int) -> None:
     _finish(night.errors)
 
 
-cli.add_command(sandbox)
+for command in (lost, completion, sandbox):
+    cli.add_command(command)
+add_examples(cli)
 
 
 def main() -> None:
@@ -324,6 +322,14 @@ def _again(first: datetime | None, last: datetime | None) -> Stretch | None:
     except ValueError as error:
         raise UsageWrong(f"--from and --to: {error}.") from None
     return Stretch(first.date() if first else None, last.date() + DAY if last else None)
+
+
+def _examine(accounts: tuple[str, ...], engine: Any, tell: Callable[[Finding], None]) -> int:
+    errors = []
+    for finding in examine(accounts, engine):
+        tell(finding)
+        errors.append(finding.error)
+    return worst(errors)
 
 
 def _client(account: Account) -> Client:

@@ -1,70 +1,115 @@
-"""Settings, ledger, key and address, clock, destination: each checked, each with its remedy."""
+"""Settings, ledger, PBX, key, clock, warehouse, published copy: each checked by itself, each with its next step.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+One request an account in all, sent once. What cannot be known because something before it failed is not tried.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pipelines.client import Client
-from pipelines.errors import CallsError, SettingsWrong
+from pipelines.errors import CallsError, KeyRefused, SettingsWrong
+from pipelines.findings import Finding, Note, check
 from pipelines.loading import open_budget
-from pipelines.settings import Account
-from pipelines.warehouse import Target, open_for_writing
+from pipelines.places import check_published, check_readers, check_space, check_warehouse
+from pipelines.reach import check_certificate, check_name, own_address
+from pipelines.settings import Account, account_names, read_account
+from pipelines.warehouse import Engine, read_target
 
 CLOCK_SKEW_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check of one account: what was looked at, what was found, and the error if it failed."""
-
-    account: str
-    what: str
-    found: str
-    error: CallsError | None = None
+def examine(names: tuple[str, ...], engine: Engine) -> Iterator[Finding]:
+    """Checks the accounts named, () being all, and the warehouse, in the order in which a load needs things."""
+    for name in account_names(names):
+        yield from _examine_account(name)
+    yield from _examine_places(engine)
 
 
-def examine(account: Account, target: Target) -> Iterator[Finding]:
-    """Checks one account in the order in which a load would need things. Costs one request."""
-    yield from _check(account, "settings", lambda: _settings(account))
-    yield from _check(account, "budget", lambda: _budget(account))
-    yield from _check(account, "warehouse", lambda: _warehouse(target))
-    with Client(account.access, open_budget(account)) as client:
-        yield from _check(account, "key and address", lambda: _key(client))
-        yield from _check(account, "clock", lambda: _clock(client))
-
-
-def _check(account: Account, what: str, look: Callable[[], str]) -> Iterator[Finding]:
+def _examine_account(name: str) -> Iterator[Finding]:
     try:
-        yield Finding(account.name, what, look())
+        account = read_account(name)
     except CallsError as error:
-        yield Finding(account.name, what, "", error)
+        yield Finding(name, "settings", "fail", error=error)
+        return
+    yield check(name, "settings", partial(_settings, account))
+    yield check(name, "time zone", partial(_time_zone, account))
+    budget = check(name, "budget", partial(_budget, account))
+    yield budget
+    found = check(name, "host", partial(check_name, account.access.base_url))
+    yield found
+    if found.error is None:
+        found = check(name, "certificate", partial(check_certificate, account.access.base_url))
+        yield found
+        yield check(name, "own address", partial(own_address, account.access.base_url))
+    if found.error or budget.error:
+        yield Finding(name, "API, key, clock", "not tried", "not tried: see above")
+    else:
+        yield from _ask(account)
+
+
+def _ask(account: Account) -> Iterator[Finding]:
+    """The one request, and all that its answer tells: a refusal comes from an API too."""
+    client = Client(replace(account.access, attempts=1), open_budget(account))
+    refused: CallsError | None = None
+    try:
+        with client:
+            client.fetch_system_status()
+    except KeyRefused as error:
+        refused = error
+    except CallsError as error:
+        yield Finding(account.name, "API", "fail", error=error)
+        return
+    yield Finding(account.name, "API", "ok", "the PBX answers")
+    if refused:
+        yield Finding(account.name, "key and address", "fail", error=refused)
+    else:
+        yield Finding(account.name, "key and address", "ok", "the PBX accepts the key from this machine")
+    yield check(account.name, "clock", partial(_clock, client))
+
+
+def _examine_places(engine: Engine) -> Iterator[Finding]:
+    try:
+        target = read_target(engine)
+    except CallsError as error:
+        yield Finding(None, "warehouse", "fail", error=error)
+        return
+    warehouse = check(None, "warehouse", partial(check_warehouse, target))
+    yield warehouse
+    if engine == "duckdb":
+        if target.path.parent.exists():
+            yield check(None, "room", partial(check_space, target))
+    elif warehouse.error is None:
+        yield check(None, "readers", partial(check_readers, target))
+    yield check(None, "published copy", partial(check_published, target))
 
 
 def _settings(account: Account) -> str:
+    start = f"from {account.start_date}" if account.start_date else "from the first one on"
+    return f"{account.host}, with a key; calls {start}"
+
+
+def _time_zone(account: Account) -> str:
     if account.warnings:
-        raise SettingsWrong(account.warnings[0])
-    start = f"from {account.start_date}" if account.start_date else "from the first call on"
-    return f"{account.host}, times in {account.timezone}, {start}"
+        raise SettingsWrong(account.warnings[0].removeprefix(f"{account.name}: "))
+    return f"{account.timezone}, where it is {datetime.now(ZoneInfo(account.timezone)):%H:%M} now"
 
 
 def _budget(account: Account) -> str:
     usage = open_budget(account).usage()
-    return f"{usage.used} of {account.limits.requests} requests used in this window, {usage.left} left for loads"
+    # A ledger that several hosts share has an address, which may hold a password.
+    where = account.ledger if isinstance(account.ledger, Path) else "the shared ledger"
+    used = f"{usage.used} of {account.limits.requests} requests used in this window"
+    return f"{used}, {usage.left} left for loads; counted in {where}"
 
 
-def _warehouse(target: Target) -> str:
-    with open_for_writing(target):
-        return f"{target.shown} opens for writing"
-
-
-def _key(client: Client) -> str:
-    client.fetch_system_status()
-    return "the PBX accepts the key from this machine"
-
-
-def _clock(client: Client) -> str:
+def _clock(client: Client) -> str | Note:
     skew = client.clock_skew_seconds
     if skew is None:
-        return "the PBX does not tell its time, so this was not compared"
+        return Note("the PBX does not tell its time, so this was not compared")
     if abs(skew) > CLOCK_SKEW_SECONDS:
         raise SettingsWrong(
             f"This machine's clock is {abs(skew):.0f} s away from the PBX's. Set it (timedatectl set-ntp true); "

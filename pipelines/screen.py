@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from pipelines.budget import Usage
-from pipelines.doctor import Finding
 from pipelines.errors import CallsError
+from pipelines.findings import Finding
 from pipelines.loading import Loaded, Watcher
 from pipelines.models import ModelResult
 from pipelines.nightly import Night
@@ -28,6 +28,7 @@ from pipelines.records import ENDPOINTS
 
 PLAIN_WAIT_SECONDS = 60  # where nobody watches, a line a minute says that a run is alive
 MOST_BARS = 12  # with many accounts, those that are done make room
+MARKS = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "fail": "[red]FAIL[/]", "not tried": "-   "}
 PIPED_WIDTH = None if sys.stdout.isatty() else 200  # a table cut to fit a screen that is not there helps nobody
 out = Console(highlight=False, soft_wrap=True, width=PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -117,9 +118,14 @@ def say_error(error: CallsError) -> None:
     say(str(error))
 
 
-def _warn(account: str, text: str) -> None:
+def say_warning(text: str) -> None:
+    """A warning's line on standard error."""
     err.print("[yellow]warning[/]: ", end="")
-    say(text if text.startswith(f"{account}:") else f"{account}: {text}")
+    say(text)
+
+
+def _warn(account: str, text: str) -> None:
+    say_warning(text if text.startswith(f"{account}:") else f"{account}: {text}")
 
 
 def print_loads(loads: list[Loaded]) -> None:
@@ -246,12 +252,11 @@ def print_budgets(budgets: list[dict[str, Any]]) -> None:
         out.print(f"{budget['account']}: {used}, {kept}; next request {when}{blocked}", markup=False)
 
 
-def print_findings(findings: list[Finding]) -> None:
-    """A doctor's findings, a line each, remedies beneath."""
-    for finding in findings:
-        mark = "[green]ok[/]  " if finding.error is None else "[red]FAIL[/]"
-        out.print(f"{mark} ", end="")
-        out.print(f"{finding.account}: {finding.what}: {finding.error or finding.found}", markup=False)
+def print_finding(finding: Finding) -> None:
+    """A doctor's finding in a line; if it failed, with what to do."""
+    out.print(f"{MARKS[finding.verdict]} ", end="")
+    whose = f"{finding.account}: " if finding.account else ""
+    out.print(f"{whose}{finding.what}: {finding.error or finding.found}", markup=False)
 
 
 def _troubles(endpoints: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -79,11 +79,7 @@ def full_path(path: str | Path) -> Path:
 
 def read_accounts(only: tuple[str, ...] = ()) -> list[Account]:
     """Every account that is set up, or those named in `only`, in their order of appearance."""
-    names = _account_names()
-    for name in only:
-        if name not in names:
-            raise UsageWrong(f"There is no account '{name}'{_meant(name, names)}. Set up: {', '.join(names)}.")
-    return [read_account(name) for name in names if not only or name in only]
+    return [read_account(name) for name in account_names(only)]
 
 
 def read_account(name: str) -> Account:
@@ -118,12 +114,23 @@ def read_account(name: str) -> Account:
     )
 
 
-def _account_names() -> list[str]:
-    return list(dict.fromkeys(_keys(f"{SECTION}.accounts"))) or ["main"]
+def account_names(only: tuple[str, ...] = ()) -> list[str]:
+    """The names of every account that is set up, or of those in `only`. Raises `UsageWrong` for one that is not."""
+    names = list(dict.fromkeys(_keys(f"{SECTION}.accounts"))) or ["main"]
+    for name in only:
+        if name not in names:
+            raise UsageWrong(f"There is no account '{name}'{meant(name, names) or '.'} Set up: {', '.join(names)}.")
+    return [name for name in names if not only or name in only]
+
+
+def parse_setting(key: str, value: str) -> Any:
+    """What somebody typed for `base_url`, `api_key`, `timezone` or `start_date`. Raises `ValueError`, saying why."""
+    parse: Callable[[Any], Any] = {"base_url": _base_url, "api_key": _key, "timezone": _zone, "start_date": _date}[key]
+    return parse(value)
 
 
 def _is_alone(name: str) -> bool:
-    return name == "main" and _account_names() == ["main"] and not dlt.config.get(f"{SECTION}.accounts.main")
+    return name == "main" and account_names() == ["main"] and not dlt.config.get(f"{SECTION}.accounts.main")
 
 
 def _raw(name: str, key: str, *, secret: bool = False) -> Any:
@@ -179,10 +186,10 @@ def _api_key(name: str) -> str:
             f"{name}: the setting api_key is missing: the PBX's portal shows it under Billing, Edit details. "
             f"{_ways(name, 'api_key', secret=True)}"
         )
-    text = str(key).strip()
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise SettingsWrong(f"{name}: the setting api_key holds characters that no key has. Copy it again.")
-    return text
+    try:
+        return _key(key)
+    except ValueError as error:
+        raise SettingsWrong(f"{name}: the setting api_key {error}.") from None
 
 
 def _ways(name: str, key: str, *, secret: bool = False) -> str:
@@ -208,7 +215,7 @@ def _check_keys(name: str) -> None:
     ):
         for key in _keys(path):
             if key not in known:
-                raise SettingsWrong(f"[{path}] has no setting '{key}'{_meant(key, known)}.")
+                raise SettingsWrong(f"[{path}] has no setting '{key}'{meant(key, known) or '.'}")
 
 
 def _keys(path: str) -> Iterator[str]:
@@ -223,9 +230,17 @@ def _keys(path: str) -> Iterator[str]:
             yield variable.removeprefix(prefix).split("__")[0].lower()
 
 
-def _meant(word: str, known: Any) -> str:
+def meant(word: str, known: Iterable[str]) -> str:
+    """What to add to a message about a word that is not known: the one that was meant, if one is near."""
     close = difflib.get_close_matches(word, sorted(known), 1)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _key(value: Any) -> str:
+    text = str(value).strip()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("holds characters that no key has: copy it again")
+    return text
 
 
 def _zone(value: Any) -> str:

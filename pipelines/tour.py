@@ -1,4 +1,7 @@
-"""What `calls demo` ends with: yesterday's queues, where things are, and three questions to try."""
+"""What `calls demo` ends with: yesterday's queues, where things are, whom to call back, and three questions to try."""
+
+import os
+from pathlib import Path
 
 import duckdb
 
@@ -21,13 +24,18 @@ QUESTIONS = (
 
 def print_tour(target: Target) -> None:
     """Yesterday's queues from the readers' copy, where things are, and what to try."""
-    readers = published_folder(target) / "calls.duckdb"
+    readers, report = published_folder(target) / "calls.duckdb", published_folder(target) / "report.html"
     table = screen.new_table("yesterday's queues", "offered", "given up", "in 20 s", "average wait", right=(1, 2, 3, 4))
     with duckdb.connect(str(readers), read_only=True) as marts:
         for name, offered, abandoned, in_time, wait in marts.execute(YESTERDAY).fetchall():
             shares = ("-" if share is None else f"{share:.1%}" for share in (abandoned, in_time))
             table.add_row(name, f"{offered:,}", *shares, "-" if wait is None else f"{wait:.0f} s")
     screen.out.print(table)
+    if report.exists():
+        screen.out.print(f"The report, for a browser: {report}", markup=False)
+    screen.out.print(
+        f"The warehouse is {target.path}. Whom to call back:\n\n  {_here(target)} .venv/bin/calls lost\n", markup=False
+    )
     screen.out.print(f"The marts are in {readers}, Parquet copies beside it. Three questions to try:\n", markup=False)
     for question in QUESTIONS:
         screen.out.print(f"  {question}", markup=False)
@@ -36,3 +44,8 @@ def print_tour(target: Target) -> None:
         "print(duckdb.connect('demo/published/calls.duckdb').sql(sys.argv[1]))\" '…'",
         markup=False,
     )
+
+
+def _here(target: Target) -> str:
+    """The setting by which another command finds the demo's warehouse from this folder."""
+    return f"DESTINATION__DUCKDB__CREDENTIALS={os.path.relpath(target.path, Path.cwd())}"
