@@ -68,7 +68,7 @@ def test_nothing_is_completed_where_settings_are_wrong(site: Site) -> None:
     (site.folder / ".dlt").mkdir()
     (site.folder / ".dlt" / "config.toml").write_text("[sources.voipcloud\n")
     ran = complete(site, "calls load --account n")
-    assert (ran.out, ran.err) == ("", "")
+    assert (ran.out.strip(), ran.err) == ("", "")
 
 
 @pytest.mark.parametrize(("name", "line"), EXAMPLE_LINES)
