@@ -48,7 +48,7 @@ def check_certificate(base_url: str) -> str | Note:
             f"{host} does not answer at port {port} ({type(error).__name__}). Check base_url, and that a firewall lets "
             "this machine out."
         ) from None
-    return _until(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+    return describe_end(ssl.cert_time_to_seconds(str(certificate["notAfter"])), time.time())
 
 
 def own_address(base_url: str) -> str | Note:
@@ -77,9 +77,10 @@ def describe_address(text: str) -> str | Note:
     )
 
 
-def _until(ends: float) -> str | Note:
+def describe_end(ends: float, now: float) -> str | Note:
+    """What a certificate's end (Unix seconds) means."""
     day = f"{datetime.fromtimestamp(ends, UTC):%Y-%m-%d}"
-    if ends - time.time() < RENEW_WITHIN_SECONDS:
+    if ends - now < RENEW_WITHIN_SECONDS:
         return Note(f"valid until {day} only: whoever runs the PBX has to renew it by then, or loads will fail")
     return f"valid until {day}"
 

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,6 +85,7 @@ def test_help(site: Site, command: str | None) -> None:
     assert long.out == short.out
     assert long.out.startswith("Usage: calls")
     helped = cli.commands[command] if command else cli
+    assert not command or f"Examples:\n    {'eval' if command == 'completion' else f'calls {command}'}" in long.out
     for parameter in helped.params:
         for option in (*parameter.opts, *parameter.secondary_opts):
             assert option in long.out or option.upper() in long.out
@@ -185,12 +187,20 @@ def test_doctor(site: Site) -> None:
     """The doctor looks at each thing by itself, for one request, and ends with the gravest code and a remedy each."""
     well = site.run("doctor")
     assert well.code == 0
-    assert [line.split(":")[1].strip() for line in well.out.splitlines() if line] == [
+    found = [re.match(r"(?:ok|note) +(?:main: )?([^:]+): ", line) for line in well.out.splitlines()]
+    assert [line and line[1] for line in found] == [
         "settings",
+        "time zone",
         "budget",
-        "warehouse",
+        "host",
+        "certificate",
+        "own address",
+        "API",
         "key and address",
         "clock",
+        "warehouse",
+        "room",
+        "published copy",
     ]
     assert len(site.pbx.arrivals) == 1
     site.pbx.accounts["main"].whitelisted = False
@@ -199,8 +209,9 @@ def test_doctor(site: Site) -> None:
     assert ill.code == 77
     failed = [line for line in ill.out.splitlines() if line.startswith("FAIL")]
     assert len(failed) == 2
-    assert "published/calls.duckdb" in failed[0]
-    assert "Whitelisted IPs" in failed[1]
+    assert "Whitelisted IPs" in failed[0]
+    assert "published/calls.duckdb" in failed[1]
+    assert len(site.pbx.arrivals) == 2
 
 
 def test_status_of_what_is_wrong(site: Site) -> None:

@@ -1,6 +1,7 @@
 """`calls lost`: who is on the list, in which order, how it is shown, and going down it by click-to-call."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -16,7 +17,11 @@ import pytest
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.server import SimulatedPBX
 from pipelines.sandbox.wire import Row, Style
+from pipelines.tour import print_tour
+from pipelines.warehouse import Target
+from tests import night
 from tests.conftest import CALLS, MINE, SECTION, Site, queue_call, ringgroup_call, user_call
+from tests.models_warehouses import empty_warehouse, statements
 from tests.terminal import Terminal, terminal
 from tests.test_bad_input import KEY, assert_told
 
@@ -163,6 +168,44 @@ def test_nothing_published(site: Site) -> None:
     assert_told(site.run("lost"), 1, "cannot be opened", "calls publish")
     copy.unlink()
     assert_told(site.run("lost"), 1, "Nothing has been published yet", "calls run")
+
+
+def test_on_postgres(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The schema `marts` of a Postgres gives the same list; before anything is published there it ends with 1."""
+    with empty_warehouse("postgres", tmp_path) as warehouse:
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", warehouse.credentials)
+        assert_told(site.run("lost", "--destination", "postgres"), 1, "Nothing has been published yet")
+        with duckdb.connect(str(site.folder / "published" / "calls.duckdb")) as copy, statements(warehouse) as execute:
+            execute("create schema marts")
+            for mart in ("lost_calls", "load_health", "queue_days"):
+                columns = copy.sql(f"describe marts.{mart}").fetchall()
+                types = {name: kind.replace("DOUBLE", "double precision") for name, kind, *_ in columns}
+                execute(f"create table marts.{mart} ({', '.join(f'{name} {kind}' for name, kind in types.items())})")
+                for row in copy.sql(f"from marts.{mart}").fetchall():
+                    values = ", ".join("null" if value is None else f"'{value}'" for value in row)
+                    execute(f"insert into marts.{mart} values ({values})")  # noqa: S608
+        for arguments in ((), ("--queue", "Support"), ("--limit", "2")):
+            found, expected = listed(site, *arguments, "--destination", "postgres"), listed(site, *arguments)
+            assert all(caller.pop("seconds_left") > 0 for caller in found["callers"] + expected["callers"])
+            assert found == expected
+    assert_told(site.run("lost", "--destination", "postgres"), 78, "cannot be reached")
+
+
+def test_the_demos_end(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo ends with where things are, the report if there is one, and the command that lists whom to call back,
+    which works as it stands there."""
+    target = Target("duckdb", str(site.warehouse))
+    print_tour(target)
+    told = capsys.readouterr().out
+    assert "report.html" not in told
+    assert str(site.warehouse) in told
+    assert str(site.folder / "published" / "calls.duckdb") in told
+    setting, command = re.findall(r"^  (DESTINATION\S+) \.venv/bin/calls (.*)$", told, re.MULTILINE)[0]
+    ran = night.run(site, *command.split(), **dict([setting.split("=")]))
+    assert "4 callers are to be called back." in ran.out
+    (site.folder / "published" / "report.html").write_text("")
+    print_tour(target)
+    assert f"The report, for a browser: {site.folder / 'published' / 'report.html'}" in capsys.readouterr().out
 
 
 def dial(site: Site, *arguments: str) -> Any:
