@@ -13,8 +13,10 @@
 
 {% macro is_touched(dates, reach, column) -%}
     {%- set table = column.rpartition('.')[0] -%}
-    ({{ table ~ '.' if table }}account, {{ column }}) in (select account, local_date from {{ dates }} where reach = '{{ reach }}')
-    {{- touched_bounds(dates, reach, column) }}
+    (
+        ({{ table ~ '.' if table }}account, {{ column }}) in (select account, local_date from {{ dates }} where reach = '{{ reach }}')
+        {{- touched_bounds(dates, reach, column) }}
+    )
 {%- endmacro %}
 
 {#- The first and the last of those dates as literals: by them an engine skips years of rows, by a subquery it reads them all. -#}
@@ -22,7 +24,7 @@
     {%- if execute and flags.WHICH in ('build', 'run', 'test') -%}
         {%- set bounds = run_query("select min(local_date), max(local_date) from " ~ dates ~ " where reach = '" ~ reach ~ "'") -%}
         {%- if bounds.rows[0][0] %}
-    and {{ column }} between date '{{ bounds.rows[0][0] }}' and date '{{ bounds.rows[0][1] }}'
+        and {{ column }} between date '{{ bounds.rows[0][0] }}' and date '{{ bounds.rows[0][1] }}'
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

@@ -39,6 +39,6 @@ inner join loads
     on
         candidates.account = loads.account
         and loads.call_day between candidates.first_utc_day and candidates.last_utc_day
-        and loads.loaded_at >= candidates.ends_at
+        and candidates.ends_at <= loads.loaded_at
 group by loads.account, loads.queue_kind, candidates.local_date, candidates.first_utc_day, candidates.last_utc_day
 having count(*) = candidates.last_utc_day - candidates.first_utc_day + 1

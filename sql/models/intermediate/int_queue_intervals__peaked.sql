@@ -1,5 +1,7 @@
 {{ config(materialized='incremental', incremental_strategy='replace', unique_key=['account', 'local_date']) }}
 
+{%- set lines = 1000000 %}  {#- waiting and talking are a line each of every queue -#}
+
 -- Numbers stand for names and instants here: every call is sorted, some of them many times.
 with queues as (
     select
@@ -38,7 +40,9 @@ spans as (
 
 quartered as (
     select
-        *,
+        queue_number * 2 + activity - 1 as line,
+        start_micros,
+        end_micros,
         cast(floor(start_micros / 900000000.0) as bigint) as first_quarter,
         cast(floor((end_micros - 1) / 900000000.0) as bigint) - cast(floor(start_micros / 900000000.0) as bigint)
             as borders_crossed
@@ -46,18 +50,16 @@ quartered as (
     where end_micros > start_micros
 ),
 
--- One more at the start of a span and of each quarter it goes on in, one fewer at its end.
+-- One more at the start of a span and of each quarter it goes on in, one fewer at its end. Two numbers say it all, as they
+-- are what is sorted: a quarter of a line, and an instant doubled, odd where somebody comes and even where somebody leaves.
 changes as (
     select
-        quartered.queue_number,
-        quartered.activity,
-        quartered.first_quarter + steps.step as quarter,
-        sides.change,
+        (quartered.first_quarter + steps.step) * {{ lines }} + quartered.line as place,
         case
-            when sides.change = -1 then quartered.end_micros
-            when steps.step = 0 then quartered.start_micros
-            else (quartered.first_quarter + steps.step) * 900000000
-        end as changed_micros
+            when sides.change = -1 then quartered.end_micros * 2
+            when steps.step = 0 then quartered.start_micros * 2 + 1
+            else (quartered.first_quarter + steps.step) * 1800000000 + 1
+        end as moment
     from quartered
     cross join lateral generate_series(0, quartered.borders_crossed) as steps (step)
     inner join (values (1), (-1)) as sides (change) on sides.change = 1 or quartered.borders_crossed = steps.step
@@ -65,25 +67,38 @@ changes as (
 
 counted as (
     select
-        queue_number,
-        activity,
-        quarter,
-        sum(change) over (
-            partition by queue_number, activity, quarter
-            order by changed_micros, change
+        place,
+        sum(case when moment % 2 = 1 then 1 else -1 end) over (
+            partition by place order by moment
             rows between unbounded preceding and current row
         ) as present_count
     from changes
 ),
 
+most as (
+    select
+        place,
+        max(present_count) as present_count
+    from counted
+    group by place
+),
+
+placed as (
+    select
+        cast(floor(place / {{ lines }}.0) as bigint) as quarter,
+        place % {{ lines }} as line,
+        present_count
+    from most
+),
+
 peaks as (
     select
-        queue_number,
+        cast(floor(line / 2.0) as bigint) as queue_number,
         quarter,
-        max(case when activity = 1 then present_count else 0 end) as peak_waiting_count,
-        max(case when activity = 2 then present_count else 0 end) as peak_talking_count
-    from counted
-    group by queue_number, quarter
+        max(case when line % 2 = 0 then present_count else 0 end) as peak_waiting_count,
+        max(case when line % 2 = 1 then present_count else 0 end) as peak_talking_count
+    from placed
+    group by cast(floor(line / 2.0) as bigint), quarter
 ),
 
 located as (
