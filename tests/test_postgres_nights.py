@@ -103,7 +103,7 @@ def test_dashboards_filters_have_indexes(site: Site, url: str) -> None:
         url,
         "select table_schema, table_name from information_schema.columns where table_schema = 'marts' "
         "and column_name in ('account', 'local_date', 'week_start_date', 'month_start_date') group by 1, 2 "
-        "having count(*) > 1",
+        "having bool_or(column_name = 'account') and count(*) > 1",
     )
     assert len(by_date) > 8
     assert {row for row in by_date if row not in indexed} == set()
