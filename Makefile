@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test browser bench soak format clean
+.PHONY: help demo run test debian bench soak format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -31,8 +31,8 @@ test: .venv/ready .venv-readers/ready  ## lint, format check, types, SQL, tests
 	$(BIN)/sqlfluff lint --processes 2 sql/models sql/tests sql/analyses
 	$(BIN)/pytest
 
-browser: .venv/ready  ## the report in a real browser: needs Debian's package chromium
-	$(BIN)/pytest -m browser
+debian: .venv/ready  ## the report in a real browser, the units in systemd: needs Debian's packages chromium and systemd
+	$(BIN)/pytest -m debian
 
 bench: .venv/ready  ## speed, as ratios within one run
 	$(BIN)/python -m tests.bench

@@ -16,7 +16,7 @@ from pipelines.warehouse import Target
 from tests.browser import DESKTOP, PHONE, Seen, open_page, start_browser
 from tests.report_data import publish_history, store_history
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.debian
 LAST = date(2026, 3, 9)
 HOSTILE = "</script><img src=x onerror=alert(1)> & \"Süd\" '山田'"
 FIGURES = ("calls", "service", "abandonment", "pattern", "answered", "abandoned")

@@ -77,7 +77,7 @@ def address(target: Target) -> Iterator[str]:
         yield found
 
 
-@pytest.mark.browser
+@pytest.mark.debian
 def test_hardly_any_calls(target: Target, tmp_path: Path) -> None:
     """One call and none yesterday, or none at all: the page says so, and nothing in it breaks."""
     report, copy = target.path.parent / "published" / "report.html", tmp_path / "published" / "calls.duckdb"
@@ -102,7 +102,7 @@ def test_hardly_any_calls(target: Target, tmp_path: Path) -> None:
         assert seen.complaints == []
 
 
-@pytest.mark.browser
+@pytest.mark.debian
 def test_a_new_night_is_shown(target: Target, address: str) -> None:
     """The page asks its own server alone, leaves the warehouse to the load, and shows the new night by itself."""
     with start_browser() as browser, open_page(browser, address) as seen:
