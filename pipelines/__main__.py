@@ -17,13 +17,13 @@ from pipelines.client import Client, mask_number, parse_number
 from pipelines.completion import completion
 from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
+from pipelines.doctor.findings import Finding, describe_finding
 from pipelines.errors import CallsError, SettingsWrong, UsageWrong
 from pipelines.examples import add_examples
-from pipelines.findings import Finding, describe_finding
 from pipelines.first_steps import set_up
 from pipelines.loading import Wish, open_budget, status_word
 from pipelines.logbook import open_log
-from pipelines.lost_command import lost
+from pipelines.lost.command import lost
 from pipelines.models import build_docs
 from pipelines.nightly import Night, build, describe_load, load_accounts, log_night, run_night, summarize, worst
 from pipelines.notifying import Notify, read_notify, tell

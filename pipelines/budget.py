@@ -19,10 +19,10 @@ from pathlib import Path
 
 from pipelines.errors import BudgetSpent, CallsError, SettingsWrong
 from pipelines.ledger import DAY_SECONDS, Ledger, Spent, Storage
-from pipelines.ledger_postgres import PostgresStorage
-from pipelines.ledger_sessions import is_url
-from pipelines.ledger_sqlite import SqliteStorage
-from pipelines.machine import Clock, read_clock
+from pipelines.ledger.machine import Clock, read_clock
+from pipelines.ledger.postgres import PostgresStorage
+from pipelines.ledger.sessions import is_url
+from pipelines.ledger.sqlite import SqliteStorage
 
 # Two clocks, each slewed by the 500 ppm that time services allow themselves, differ by a thousandth.
 CLOCK_RATE_MARGIN = 1.001

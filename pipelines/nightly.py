@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.builds import building
 from pipelines.errors import CallsError
 from pipelines.loading import Loaded, Watcher, Wish, load_account
 from pipelines.models import ModelResult, build_models
+from pipelines.models.builds import building
 from pipelines.publishing import Published, publish
 from pipelines.report import write_report
 from pipelines.settings import Account, home

@@ -20,8 +20,8 @@ import psycopg2
 from psycopg2 import sql
 
 from pipelines import postgres
-from pipelines.builds import check_built, hold_marts
 from pipelines.errors import CallsError, SettingsWrong
+from pipelines.models.builds import check_built, hold_marts
 from pipelines.warehouse import Target
 
 MARTS = "marts"

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from pipelines.budget import Usage
+from pipelines.doctor.findings import Finding
 from pipelines.errors import CallsError
-from pipelines.findings import Finding
 from pipelines.loading import Loaded, Watcher
 from pipelines.models import ModelResult
 from pipelines.nightly import Night

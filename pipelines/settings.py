@@ -24,7 +24,7 @@ from pipelines.budget import Limits
 from pipelines.client import NAMES_PARAMETER, Access
 from pipelines.coverage import Rules, check_day
 from pipelines.errors import SettingsWrong, UsageWrong
-from pipelines.ledger_sessions import check_url, is_url
+from pipelines.ledger.sessions import check_url, is_url
 
 SECTION = "sources.voipcloud"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}

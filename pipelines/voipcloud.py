@@ -20,9 +20,9 @@ import pyarrow as pa
 from dlt.extract import DltResource
 
 from pipelines import records
-from pipelines.columns import INSTANT
 from pipelines.coverage import Coverage
 from pipelines.packages import Package
+from pipelines.records.columns import INSTANT
 
 REMOVED = "is_removed"
 REMOVABLE: Any = {REMOVED: {"hard_delete": True}}  # without a type: the column is made when it is first needed

@@ -19,8 +19,8 @@ from typing import Any, Literal
 import psycopg2
 
 from pipelines.budget import Budget, Limits
-from pipelines.ledger_sqlite import read_rows, write_row
-from pipelines.machine import Instant
+from pipelines.ledger.machine import Instant
+from pipelines.ledger.sqlite import read_rows, write_row
 
 HOST, KEY = "pbx.example", "a-key-that-nobody-has"
 LIMITS = Limits(requests=5, window_seconds=100, reserve_interactive=1)

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pytest
 
 from pipelines.__main__ import main
-from pipelines.columns import FIELDS, FLAG
 from pipelines.loading import Loaded, Watcher, Wish, load_account
 from pipelines.records import ENDPOINTS
+from pipelines.records.columns import FIELDS, FLAG
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.server import SimulatedPBX
 from pipelines.sandbox.wire import Row

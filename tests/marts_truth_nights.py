@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from pipelines.raw_tables import RAW_TABLES
+from pipelines.models.raw_tables import RAW_TABLES
 from tests.marts_truth_records import (
     DAY,
     HOUR,

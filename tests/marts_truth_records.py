@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipelines.raw_tables import RAW_TABLES
+from pipelines.models.raw_tables import RAW_TABLES
 from pipelines.sandbox.callcentre import CallCentre, simulate, staffed
 
 Row = dict[str, Any]

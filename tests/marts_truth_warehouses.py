@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from pipelines.models import create_missing_raw
-from pipelines.raw_tables import RAW_TABLES
+from pipelines.models.raw_tables import RAW_TABLES
 from tests.marts_truth_calls import Seeds
 from tests.marts_truth_records import Raw
 from tests.models_warehouses import Warehouse, statements

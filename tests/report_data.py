@@ -6,8 +6,8 @@ from string import Template
 
 import duckdb
 
-from pipelines.builds import building
 from pipelines.models import build_models, create_missing_raw
+from pipelines.models.builds import building
 from pipelines.publishing import publish
 from pipelines.warehouse import Target
 from tests.models_data import insert, store_accounts

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipelines.budget import CLOCK_RATE_MARGIN, Limits
 from pipelines.errors import BudgetSpent
-from pipelines.ledger_postgres import STAND_IN_SECONDS
+from pipelines.ledger.postgres import STAND_IN_SECONDS
 from tests.budget_ledgers import Place, SetClock, set_clock_postgres, set_database_clock, stand_in
 
 WINDOW = 10.0

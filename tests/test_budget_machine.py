@@ -5,7 +5,7 @@ import sys
 
 import psutil
 
-from pipelines.machine import Instant, holder_of, is_alive, is_own, own_holder, read_clock
+from pipelines.ledger.machine import Instant, holder_of, is_alive, is_own, own_holder, read_clock
 
 
 def test_clock_runs_and_keeps_its_boot() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.budget import CLOCK_RATE_MARGIN, Budget, Limits
 from pipelines.errors import BudgetSpent, SettingsWrong, StoppedEarly
-from pipelines.ledger_postgres import STAND_IN_SECONDS
+from pipelines.ledger.postgres import STAND_IN_SECONDS
 from tests.budget_ledgers import (
     HOST,
     KEY,

@@ -14,8 +14,8 @@ from psycopg2.extensions import connection as Connection
 from pipelines.budget import Budget, Limits
 from pipelines.errors import BudgetSpent, CallsError, SettingsWrong, StoppedEarly
 from pipelines.ledger import Ledger
-from pipelines.ledger_postgres import PostgresStorage
-from pipelines.machine import read_clock
+from pipelines.ledger.machine import read_clock
+from pipelines.ledger.postgres import PostgresStorage
 from pipelines.sandbox.account import Account
 from pipelines.settings import read_accounts
 from tests import night

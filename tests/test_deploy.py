@@ -59,7 +59,8 @@ def test_the_service_retries_what_may_pass() -> None:
 
 def test_commands_are_there() -> None:
     """Every `calls …` in the files parses."""
-    found = re.findall(r"(?:bin/calls|\{CALLS\}) ([a-z-]+[^\"&\n]*)", "".join(map("".join, map(blocks, ("ini", "python", "dockerfile")))))
+    shown = "".join("".join(blocks(language)) for language in ("ini", "python", "dockerfile"))
+    found = re.findall(r"(?:bin/calls|\{CALLS\}) ([a-z-]+[^\"&\n]*)", shown)
     assert len(found) >= 4
     for command in found:
         name, *arguments = shlex.split(command.replace("{pbx}", "main"))

@@ -13,8 +13,8 @@ import orjson
 import psycopg2
 import pytest
 
-from pipelines.findings import Note
-from pipelines.reach import describe_address, describe_end
+from pipelines.doctor.findings import Note
+from pipelines.doctor.reach import describe_address, describe_end
 from pipelines.sandbox.account import Account
 from tests.conftest import Site
 from tests.models_warehouses import empty_warehouse

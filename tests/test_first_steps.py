@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import tomlkit
 
-from pipelines.answers import check_warehouse, parse_zone, suggest_zones, with_password, zone_here
+from pipelines.first_steps.answers import check_warehouse, parse_zone, suggest_zones, with_password, zone_here
+from pipelines.first_steps.toml_files import set_value
 from pipelines.sandbox.account import Account
 from pipelines.settings import SECTION
-from pipelines.toml_files import set_value
 from tests.conftest import MINE, Site
 from tests.terminal import Terminal, terminal
 from tests.test_bad_input import KEY, assert_told

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.instants import START, Instants, parse_columns, parse_each
+from pipelines.records.instants import START, Instants, parse_columns, parse_each
 
 ANSWERED, FINISHED = "call_answered_at", "call_finished_at"
 # Zone → the instants at which its clocks are set back and forward, as the tz database has them.

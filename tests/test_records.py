@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.columns import FIELDS
 from pipelines.errors import UnexpectedPayload
 from pipelines.records import (
     ENDPOINTS,
@@ -17,6 +16,7 @@ from pipelines.records import (
     rejected_table,
     split_days,
 )
+from pipelines.records.columns import FIELDS
 from tests.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, record
 
 

@@ -13,9 +13,9 @@ import orjson
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pipelines.columns import FIELDS, FLAG, INSTANT, NUMBER, TEXT
 from pipelines.paging import Place, advance
 from pipelines.records import ENDPOINTS, REQUIRED, schema_of, split_days
+from pipelines.records.columns import FIELDS, FLAG, INSTANT, NUMBER, TEXT
 from tests.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, parse_or_discard, record, write
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine, too

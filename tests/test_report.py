@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.builds import building
 from pipelines.models import build_models, create_missing_raw
+from pipelines.models.builds import building
 from pipelines.publishing import publish
 from pipelines.report import make_report, write_report
 from pipelines.report.figures import BUCKETS

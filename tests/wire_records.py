@@ -9,9 +9,9 @@ import orjson
 from hypothesis import reject
 from msgspec import Raw
 
-from pipelines.columns import FIELDS, FLAG, INSTANT, NUMBER, TEXT
 from pipelines.errors import UnexpectedPayload
 from pipelines.records import Page, parse_page, split_days
+from pipelines.records.columns import FIELDS, FLAG, INSTANT, NUMBER, TEXT
 
 NOW = datetime(2026, 10, 9, 12, tzinfo=UTC)
 NOON = datetime(2026, 10, 8, 12, tzinfo=UTC)

@@ -29,8 +29,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from pipelines.errors import SettingsWrong, StoppedEarly
 from pipelines.ledger import FORGET_SECONDS, READ_TIMEOUT_SECONDS, WRITE_TIMEOUT_SECONDS, Row
-from pipelines.ledger_sessions import connect, trouble
-from pipelines.machine import Clock, Instant
+from pipelines.ledger.machine import Clock, Instant
+from pipelines.ledger.sessions import connect, trouble
 
 STAND_IN_SECONDS = 5.0  # clocks under NTP differ by far less
 PREPARE_LOCK = 0x63616C6C

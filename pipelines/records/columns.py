@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.json
 from msgspec import Raw
 
-from pipelines import instants
-from pipelines.values import parse_value
+from pipelines.records import instants
+from pipelines.records.values import parse_value
 
 TEXT, INSTANT, NUMBER, FLAG = pa.string(), pa.timestamp("us", "UTC"), pa.int64(), pa.bool_()
 Fields = Mapping[str, pa.DataType]

@@ -9,11 +9,11 @@ import click
 import orjson
 
 from pipelines import screen
-from pipelines.calling_back import Choice, Round, go_round
 from pipelines.client import Client, mask_number, parse_number
 from pipelines.errors import BudgetSpent, CallsError, MayHaveRung, UsageWrong
 from pipelines.loading import open_budget
 from pipelines.lost import Callbacks, Caller, read_lost
+from pipelines.lost.calling_back import Choice, Round, go_round
 from pipelines.options import account_option, destination_option, json_option
 from pipelines.published import open_marts
 from pipelines.settings import Account, read_accounts

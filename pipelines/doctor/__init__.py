@@ -11,11 +11,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from pipelines.client import Client
+from pipelines.doctor.findings import Finding, Note, check
+from pipelines.doctor.places import check_published, check_readers, check_space, check_warehouse
+from pipelines.doctor.reach import check_certificate, check_name, own_address
 from pipelines.errors import CallsError, KeyRefused, SettingsWrong
-from pipelines.findings import Finding, Note, check
 from pipelines.loading import open_budget
-from pipelines.places import check_published, check_readers, check_space, check_warehouse
-from pipelines.reach import check_certificate, check_name, own_address
 from pipelines.settings import Account, account_names, read_account
 from pipelines.warehouse import Engine, read_target
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from pipelines.machine import Instant, is_own
+from pipelines.ledger.machine import Instant, is_own
 
 DAY_SECONDS = 86_400.0  # no window and no block is longer
 FORGET_SECONDS = 2 * DAY_SECONDS  # so a row older than this is in nobody's, with every margin

@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
+from pipelines.doctor.findings import Note
 from pipelines.errors import PbxUnavailable, SettingsWrong
-from pipelines.findings import Note
 
 TIMEOUT_SECONDS = 10.0
 RENEW_WITHIN_SECONDS = 14 * 86_400.0

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw
 
-from pipelines import instants
-from pipelines.columns import FIELDS, INSTANT, NUMBER, TEXT, parse_one_by_one, parse_together
 from pipelines.errors import UnexpectedPayload
 from pipelines.paging import out_of_place
+from pipelines.records import instants
+from pipelines.records.columns import FIELDS, INSTANT, NUMBER, TEXT, parse_one_by_one, parse_together
 
 DATE = pa.date32()
 ENDPOINTS = tuple(FIELDS)

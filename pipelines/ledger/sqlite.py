@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipelines.errors import CallsError, SettingsWrong, StoppedEarly
 from pipelines.ledger import READ_TIMEOUT_SECONDS, WRITE_TIMEOUT_SECONDS, Row
-from pipelines.machine import Clock, Instant, is_alive, own_holder
+from pipelines.ledger.machine import Clock, Instant, is_alive, own_holder
 
 LEDGER_ID = 0x63616C6C  # SQLite's application_id: tells a ledger from an emptied or foreign file
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg2
 
+from pipelines.doctor.findings import Note
 from pipelines.errors import CallsError, SettingsWrong
-from pipelines.findings import Note
 from pipelines.published import NothingPublished, open_marts
 from pipelines.publishing import READER_ROLE
 from pipelines.warehouse import Target, open_for_writing

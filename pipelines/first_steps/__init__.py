@@ -16,11 +16,11 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from pipelines import screen
-from pipelines.answers import check_warehouse, parse_address, parse_zone, with_password, zone_here
 from pipelines.errors import UsageWrong
-from pipelines.git_ignored import offer_to_ignore
+from pipelines.first_steps.answers import check_warehouse, parse_address, parse_zone, with_password, zone_here
+from pipelines.first_steps.git_ignored import offer_to_ignore
+from pipelines.first_steps.toml_files import get_value, read_toml, set_value, write_private
 from pipelines.settings import SECTION, parse_setting
-from pipelines.toml_files import get_value, read_toml, set_value, write_private
 from pipelines.warehouse import Engine
 
 FILES = {False: "config.toml", True: "secrets.toml"}

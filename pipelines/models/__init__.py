@@ -18,10 +18,10 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from pipelines.errors import CallsError
+from pipelines.models.raw_tables import RAW_TABLES
 from pipelines.postgres import PLANNER_OPTIONS
-from pipelines.raw_tables import RAW_TABLES
 
-PROJECT = Path(__file__).parent.parent / "sql"
+PROJECT = Path(__file__).parent.parent.parent / "sql"
 # Of a Postgres URL, what dbt's profile has no place for reaches the driver this way.
 LIBPQ_VARIABLES = {
     "sslmode": "PGSSLMODE",
@@ -145,7 +145,7 @@ def run_dbt(
         "--no-send-anonymous-usage-stats",
         "--no-version-check",
     ]
-    from pipelines.dbt_runs import invoke  # noqa: PLC0415 -- it takes a second, which most commands need not wait for
+    from pipelines.models.dbt_runs import invoke  # noqa: PLC0415 -- it takes a second, which most commands need not wait for
 
     words = [*arguments, *flags, *(str(word) for option in options.items() for word in option)]
     outcome = invoke(words, _profile_variables(target), on_progress)
