@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from pipelines import screen
 from pipelines.errors import UsageWrong
@@ -84,7 +82,6 @@ def set_up(folder: Path) -> Engine | None:
         write_private(files.path(is_secret=is_secret), files.texts[is_secret])
     click.echo(f"Written: {folder}/config.toml, and {folder}/secrets.toml, which only you can read.")
     _tell_of_environment(answers)
-    Container()[PluggableRunContext].reload_providers()  # dlt has read the files as they were before
     if engine == "postgres":
         click.echo("Add --destination postgres to each command, or they use DuckDB.")
     return engine if click.confirm("Check all of it now? It costs one of the PBX's requests.", default=True) else None
@@ -114,7 +111,7 @@ def _ask(question: str, parse: Callable[[str], Any], default: Any = None, *, is_
         try:
             return parse(str(typed).strip())
         except ValueError as error:
-            click.echo(f"  That cannot be used: {error}.")
+            click.echo(f"  That cannot be used: {error}".rstrip(".") + ("" if str(error).endswith("?") else "."))
 
 
 def _ask_key(*, has_key: bool) -> str | None:
