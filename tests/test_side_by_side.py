@@ -115,8 +115,15 @@ def test_a_killed_process(slow: Site, url: str, engine: str) -> None:
     assert_loaded(engine, url, slow, "one", "slow", "two", "three")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("engine", "number"),
+    [
+        ("duckdb", signal.SIGINT),
+        ("postgres", signal.SIGTERM),
+        ("duckdb", signal.SIGKILL),
+        ("postgres", signal.SIGKILL),
+    ],
+)
 def test_the_run_is_ended(make_site: MakeSite, url: str, engine: str, number: signal.Signals) -> None:
     """A signal ends the pages under way, loads what is whole, with 75; SIGKILL leaves no process behind, no lock; the
     next run has the truth."""
