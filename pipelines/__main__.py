@@ -18,7 +18,7 @@ from pipelines.completion import completion
 from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
 from pipelines.doctor.findings import Finding, describe_finding
-from pipelines.errors import CallsError, SettingsWrong, UsageWrong
+from pipelines.errors import CallsError, Interrupted, SettingsWrong, UsageWrong
 from pipelines.examples import add_examples
 from pipelines.first_steps import set_up
 from pipelines.loading import Wish, open_budget, status_word
@@ -26,7 +26,7 @@ from pipelines.logbook import open_log
 from pipelines.lost.command import lost
 from pipelines.models import build_docs
 from pipelines.nightly import Night, build, describe_load, load_accounts, log_night, run_night, summarize, worst
-from pipelines.notifying import Notify, read_notify, tell
+from pipelines.notifying import read_notify, tell
 from pipelines.options import Word, account_option, destination_option, jobs_option, json_option, on_budget_option
 from pipelines.publishing import publish, published_folder
 from pipelines.records import ENDPOINTS
@@ -75,17 +75,22 @@ def cli() -> None:
 @json_option
 def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, as_json: bool) -> None:
     """The nightly job: load, build, publish, report; logged, and told of where it fails."""
-    notify = read_notify()
     with open_log() as log:
         log.info("calls run begins")
+        night = Night()
         try:
             target, found = read_target(destination), read_accounts(accounts)
             with watch_signals() as stop, screen.watch_loads(stop) as watcher, screen.watch_build() as on_build:
                 night = run_night(found, target, Wish(on_budget=on_budget), watcher, on_build, jobs)
         except CallsError as error:  # settings: there was no night
-            night = Night(errors=[error])
+            night.errors.append(error)
+        except Exception as error:
+            log.critical("the run broke: %s", type(error).__name__)
+            night.errors.append(CallsError(f"The run broke ({type(error).__name__}): this is a mistake in calls."))
+            _tell(night, log.warning)
+            raise
+        _tell(night, log.warning)
         log_night(night, log)
-        _tell(notify, night, log.warning)
     if as_json:
         _print_json(summarize(night))
     elif night.loads:
@@ -119,11 +124,13 @@ def load(
     target, found = read_target(destination), read_accounts(accounts)
     with watch_signals() as stop, screen.watch_loads(stop) as watcher:
         loads = load_accounts(found, target, wish, watcher, jobs)
+        stopped = stop()
     if as_json:
         _print_json({"loads": [describe_load(load) for load in loads]})
     else:
         screen.print_loads(loads)
-    _finish([load.error for load in loads])
+    errors = [load.error for load in loads]
+    _finish(errors if any(isinstance(error, Interrupted) for error in errors) else [*errors, stopped])
 
 
 @cli.command("build")
@@ -336,13 +343,18 @@ def _client(account: Account) -> Client:
     return Client(account.access, open_budget(account))
 
 
-def _tell(notify: Notify, night: Night, log: Callable[[str], None]) -> None:
-    """Whoever is to know that a night failed is told; what goes wrong in that is said and logged."""
+def _tell(night: Night, log: Callable[[str], None]) -> None:
+    """Whoever is to know that a night failed is told; what goes wrong in that is said and logged, and stops nothing."""
 
     def warn(text: str) -> None:
         log(text)
         screen.say(f"warning: {text}")
 
+    try:
+        notify = read_notify()
+    except CallsError as error:  # after the night, and not instead of it
+        night.errors.append(error)
+        return
     if night.errors:
         tell(notify, summarize(night), worst(night.errors), warn)
 

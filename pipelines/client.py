@@ -187,7 +187,8 @@ class Client:
 
     def _blocked(self, headers: Mapping[str, str]) -> BudgetSpent:
         """A 429: somebody else spends from this key too, so the window is full for every process."""
-        seconds = parse_retry_after(headers.get("retry-after"), self._clock())
+        told = parse_date(headers.get("date"))  # a date counts on the clock that wrote it
+        seconds = parse_retry_after(headers.get("retry-after"), self._clock() if told is None else told)
         self._budget.block(self._access.window_seconds if seconds is None else seconds)
         until = self._budget.usage().next_at or self._clock()
         return BudgetSpent(

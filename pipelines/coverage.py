@@ -94,6 +94,7 @@ class Coverage:
     """What is known of one endpoint's days; the mappings are by ISO date, and leave out what is zero."""
 
     names: str = ""  # the names filter the days were read with
+    timezone: str = ""  # the account's time zone then; '' is not known
     settled: Days = Days()
     counts: Mapping[str, int] = field(default_factory=dict)  # records stored, rejected ones among them
     rejected: Mapping[str, int] = field(default_factory=dict)
@@ -125,12 +126,18 @@ class Coverage:
         ranges = tuple((date.fromisoformat(low), date.fromisoformat(high)) for low, high in state.get("settled", ()))
         return cls(**{**state, "settled": Days(ranges)})
 
-    def under(self, names: str) -> Self:
-        """As it counts for this names filter: days read with another one have to be read again."""
-        if names == self.names:
+    def under(self, names: str, timezone: str = "") -> Self:
+        """As it counts for this names filter and time zone: days read with others have to be read again.
+
+        Times without an offset lie elsewhere in another zone, so a call may stand on another day.
+        """
+        if names == self.names and timezone in (self.timezone, ""):
             return self
+        if names == self.names and not self.timezone:
+            return replace(self, timezone=timezone)
         stored = {**self.other_names, **self.counts}
-        return replace(self, names=names, settled=Days(), counts={}, offered_less={}, other_names=stored, read_at=None)
+        afresh = replace(self, names=names, timezone=timezone or self.timezone, settled=Days(), counts={}, read_at=None)
+        return replace(afresh, offered_less={}, other_names=stored)
 
 
 @dataclass(frozen=True)

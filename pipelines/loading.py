@@ -21,7 +21,7 @@ from pipelines.reading import AccountReader, Order, Progress, Signal, never
 from pipelines.records import ENDPOINTS
 from pipelines.settings import Account
 from pipelines.voipcloud import Status
-from pipelines.warehouse import Target, coverage_of, load_package, open_for_writing, restore_pipeline
+from pipelines.warehouse import Target, coverage_of, hold_in_warehouse, load_package, open_for_writing, restore_pipeline
 
 GIVE_UP_AFTER_WINDOWS = 4  # of waiting without one answered request: somebody else takes every slot
 GOOD_WORDS = {"ok", "operational", "up", "online", "normal", "green", "available", "success", "none"}
@@ -74,7 +74,7 @@ def load_account(
     loaded = Loaded(account.name, warnings=list(account.warnings))
     begun = time.monotonic()
     try:
-        with hold_account(account.name), open_for_writing(target):
+        with hold_account(account.name), hold_in_warehouse(account.name, target), open_for_writing(target):
             _load(account, target, wish, watcher, loaded, clock)
     except CallsError as error:
         loaded.error = error
@@ -151,17 +151,21 @@ def _ask_status(client: Client, loaded: Loaded) -> tuple[Status | None, bool]:
     except CallsError as error:
         loaded.warnings.append(f"The system status could not be asked for ({type(error).__name__}).")
         return None, True
-    word = status_word(payload)
+    try:
+        word, text = status_word(payload), orjson.dumps(payload).decode()
+    except (TypeError, RecursionError):
+        loaded.warnings.append("The system status is nested too deep to be kept.")
+        return None, True
     loaded.system_status = word
     if word is not None and word.lower() not in GOOD_WORDS:
         loaded.warnings.append(f"The PBX's operator reports the status '{word}': calls may be missing on their side.")
-    return Status(datetime.now(UTC), word, orjson.dumps(payload).decode()), True
+    return Status(datetime.now(UTC), word, text), True
 
 
 def status_word(payload: Any) -> str | None:
     """The status in a word. The article names no fields, so the usual ones are looked for."""
     if isinstance(payload, str):
-        return payload[:80]
+        return payload.replace("\0", "")[:80]
     if isinstance(payload, list):
         return status_word(payload[0]) if payload else None
     if isinstance(payload, dict):

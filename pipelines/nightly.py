@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.errors import CallsError
+from pipelines.errors import CallsError, Interrupted
 from pipelines.loading import Loaded, Watcher, Wish, load_account
 from pipelines.models import ModelResult, build_models
 from pipelines.models.builds import building
@@ -44,8 +44,10 @@ def run_night(
     night, begun = Night(), time.monotonic()
     night.loads = load_accounts(accounts, target, wish, watcher, jobs)
     night.errors = [load.error for load in night.loads if load.error]
+    if (stopped := watcher.stop()) and not any(isinstance(error, Interrupted) for error in night.errors):
+        night.errors.append(stopped)  # it came when the last that was read was being loaded
     try:
-        if not watcher.stop() and (any(load.packages for load in night.loads) or not night.errors):
+        if not stopped and (any(load.packages for load in night.loads) or not night.errors):
             night.models = build(target, on_build)
             night.published = publish(target)
             night.report = str(write_report(target))

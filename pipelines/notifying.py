@@ -130,7 +130,10 @@ def _command(value: Any) -> tuple[str, ...]:
 
 
 def _webhook(value: str) -> str:
-    parts = urlsplit(value.strip())
+    try:
+        parts = urlsplit(value.strip())
+    except ValueError:  # brackets that do not match
+        parts = urlsplit("")
     if parts.scheme == "https" and parts.hostname:
         return value.strip()
     if parts.scheme == "http" and parts.hostname in LOOPBACK:

@@ -1,6 +1,7 @@
 """What Postgres needs beside dlt and dbt: its address in dlt's words, one writer of table definitions, indexes."""
 
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
-from pipelines.errors import SettingsWrong, WarehouseLocked
+from pipelines.errors import AlreadyRunning, SettingsWrong, WarehouseLocked
 
 DAY_INDEXED = ("user_calls", "queue_calls", "ringgroup_calls")
 # Postgres takes a page by index to cost four of a scan, as on a turning disk, and then scans a million rows for the few
@@ -85,6 +86,28 @@ def _take(cursor: Any, what: str, *, wait: bool) -> None:
                 "when it has ended."
             )
         time.sleep(0.1)
+
+
+@contextmanager
+def hold_account(url: str, account: str) -> Iterator[None]:
+    """Holds an account in the database, so that no other host's run loads it. Raises `AlreadyRunning`.
+
+    Two loads that share a staging dataset lose and double rows.
+    """
+    connection = connect(url)
+    try:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        key = zlib.crc32(account.encode()) - 2**31  # Postgres' integers have a sign
+        cursor.execute("select pg_try_advisory_lock(%s, %s)", [OURS + 1, key])
+        if cursor.fetchone() == (False,):
+            raise AlreadyRunning(
+                f"{account}: another run, perhaps another host's, is loading this account into the Postgres warehouse. "
+                "It keeps what it reads; run again when it has ended."
+            )
+        yield
+    finally:
+        connection.close()
 
 
 def connect(url: str) -> Any:

@@ -5,8 +5,8 @@ endpoints take turns, a page each: when the budget ends early, all three are loa
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
 from types import TracebackType
 from typing import Self
 
@@ -33,8 +33,6 @@ from pipelines.paging import Place, advance
 from pipelines.records import Page
 
 Clock = Callable[[], float]
-# A list that ends in a record without a start is asked for from so many days further back, and at last from any time.
-WIDER, WIDEST = 7 * DAY, 500 * DAY
 Signal = Callable[[], CallsError | None]  # a reason to end cleanly, if there is one
 
 
@@ -74,19 +72,9 @@ class _List:
     """One stretch of one endpoint while it is read. Days from `bottom` on are delivered."""
 
     stretch: Stretch
-    asked: Stretch  # the stretch, or more below it
     place: Place | None
     bottom: date
     held: list[Page] = field(default_factory=list)
-
-    def widen(self) -> bool:
-        """Asks from further back, four times as far each time and then for all; False where all was asked for."""
-        asked, first = self.asked.first, self.stretch.first
-        if asked is None or first is None:
-            return False
-        back = 4 * (first - asked) or WIDER
-        self.asked = replace(self.asked, first=None if back > WIDEST else first - back)
-        return True
 
 
 class AccountReader:
@@ -112,6 +100,7 @@ class AccountReader:
         self._coverage: dict[str, Coverage] = {}
         self._lists: dict[str, list[_List]] = {}
         self._failed: list[CallsError] = []
+        self._rezoned: set[str] = set()
         self._pages = PageAhead(self._fetch)
         for endpoint in order.endpoints:
             self._begin(endpoint, coverage.get(endpoint, Coverage()))
@@ -148,7 +137,7 @@ class AccountReader:
                     self._read_page(endpoint, package, is_last=pages + 1 >= self._order.package_pages)
                 except (UnexpectedPayload, SettingsWrong) as error:  # of this list; the others may be sound
                     self._failed.append(error)
-                    del self._lists[endpoint]
+                    self._lists.pop(endpoint, None)
                 pages += 1
                 yield
         except CallsError as error:
@@ -159,15 +148,18 @@ class AccountReader:
 
     def _begin(self, endpoint: str, stored: Coverage) -> None:
         names = self._order.names.get(endpoint, "")
-        coverage = stored.under(names)
-        if coverage is not stored and not stored.is_empty:
-            self._warnings.append(f"{endpoint}: the names filter has changed, so its days are read again.")
+        coverage = stored.under(names, self._order.timezone)
+        if coverage.is_empty and not stored.is_empty:
+            if names == stored.names:
+                self._rezoned.add(endpoint)  # its calls move to other days, and some of those are left empty
+            what = "time zone" if endpoint in self._rezoned else "names filter"
+            self._warnings.append(f"{endpoint}: the {what} has changed, so its days are read again.")
         if self._order.again is not None:
             stretches = [self._order.again]
         else:
             stretches = missing_stretches(coverage, self._order.start, self._begun, MAX_LIMIT)
         self._coverage[endpoint] = coverage
-        self._lists[endpoint] = [_List(s, s, Place(MAX_LIMIT), s.end or date.max) for s in stretches]
+        self._lists[endpoint] = [_List(s, Place(MAX_LIMIT), s.end or date.max) for s in stretches]
 
     def _next(self, turn: int) -> str | None:
         left = list(self._lists)
@@ -185,15 +177,20 @@ class AccountReader:
 
     def _read_page(self, endpoint: str, package: Package, *, is_last: bool) -> None:
         reading = self._lists[endpoint][0]
-        place, wire = self._pages.take(endpoint, reading.asked, reading.place or Place(MAX_LIMIT))
+        place, wire = self._pages.take(endpoint, reading.stretch, reading.place or Place(MAX_LIMIT))
         if not is_last:
-            self._pages.begin(endpoint, reading.asked, place, wire)
+            self._pages.begin(endpoint, reading.stretch, place, wire)
         order = self._order
-        page = records.parse_page(endpoint, wire, account=order.account, timezone=order.timezone, loaded_at=self._now())
+        first = reading.stretch.first
+        page = records.parse_page(
+            endpoint,
+            wire,
+            account=order.account,
+            timezone=order.timezone,
+            loaded_at=self._now(),
+            first=None if first is None else int(datetime.combine(first, time(), UTC).timestamp()),
+        )
         taken = advance(place, page.paged_by)
-        if page.unplaced and taken.place is None and reading.widen():
-            self._on_progress(self._progress(endpoint, reading, 0, page))
-            return  # what lies below says which day the last records belong to
         records.check_placed(endpoint, page)
         reading.place = taken.place
         if taken.stop > taken.start:
@@ -235,7 +232,7 @@ class AccountReader:
         sizes = {day: sum(len(page.seconds) for page in pages) for day, pages in days.items()}
         stored = {*days_within(coverage.counts, *span), *days_within(coverage.other_names, *span)}
         shrunk = {day: sizes.get(day, 0) for day in stored | days.keys() if is_shrunk(coverage, day, sizes.get(day, 0))}
-        kept = {} if self._order.allow_shrink else shrunk
+        kept = {} if self._order.allow_shrink or endpoint in self._rezoned else shrunk
         read = {day: _day_read(days.get(day, [])) for day in stored | days.keys() if day not in kept}
         for day in sorted(read):
             package.put_day(self._order.account, endpoint, day, days.get(day, []), coverage, self._now())

@@ -60,8 +60,10 @@ class Account:
 
     @property
     def host(self) -> str:
-        """The PBX's host and port, as the budget is counted by."""
-        return urlsplit(self.access.base_url).netloc
+        """The PBX's host, and its port where that is not the usual, as the budget is counted by."""
+        parts = urlsplit(self.access.base_url)
+        name = (parts.hostname or "").rstrip(".")
+        return name if parts.port in (None, {"https": 443, "http": 80}[parts.scheme]) else f"{name}:{parts.port}"
 
 
 def home() -> Path:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,6 +95,13 @@ def read_target(engine: Engine) -> Target:
         )
     postgres.parse_url(str(credentials))
     return Target(engine, str(credentials))
+
+
+@contextmanager
+def hold_in_warehouse(account: str, target: Target) -> Iterator[None]:
+    """One load of an account at a time, whatever hosts share the warehouse. A DuckDB file has one writer anyway."""
+    with postgres.hold_account(target.credentials, account) if target.engine == "postgres" else nullcontext():
+        yield
 
 
 @contextmanager

@@ -145,6 +145,27 @@ def test_names_filter(make_site: MakeSite) -> None:
     assert names == ["Sales", "Sales,Support", "Sales,Support", "Sales", None, None]
 
 
+def test_another_time_zone(make_site: MakeSite) -> None:
+    """Times without an offset that were read in the wrong zone are read again in the right one, settled days too, and
+    no call is lost, or left on the day on which it stood."""
+    newest = FIRST + 20 * DAY
+    starts = [newest - timedelta(hours=7 * n) for n in range(60)]
+    account = Account(
+        "key",
+        {"queue_calls": [queue_call(start) for start in starts]},
+        Style(instants="naive", timezone="Australia/Sydney"),
+    )
+    site = make_site(account, settings={"timezone": "UTC"})
+    clock = (newest + timedelta(days=4)).timestamp
+    assert site.load(clock=clock).error is None
+    assert site.stored("queue_calls") != as_told("queue_calls", site.pbx.records("queue_calls"))
+    site.set_setting("timezone", "Australia/Sydney")
+    loaded = site.load(clock=clock)
+    assert "queue_calls: the time zone has changed, so its days are read again." in loaded.warnings
+    assert_truth(site)
+    assert site.load(clock=clock).warnings == []
+
+
 def test_names_filter_leaves_no_rejects_behind(make_site: MakeSite) -> None:
     """A record rejected under one filter goes when its day is read again under another that leaves it out."""
     site = make_site(Account("key", {"queue_calls": calls()}))

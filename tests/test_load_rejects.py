@@ -146,28 +146,23 @@ def test_a_call_that_goes_bad(make_site: MakeSite) -> None:
     assert_truth(site)
 
 
-def test_a_last_record_without_a_start(make_site: MakeSite) -> None:
-    """A record without a start is rejected once, night after night, though it is now the last of an answer and now has
-    calls below it; that costs a request more only while it is the last."""
-    now = [FIRST + timedelta(days=1, hours=2)]
-    site = make_site(Account("key", {"queue_calls": [queue_call(FIRST + timedelta(hours=n)) for n in (1, 2)]}))
+def test_a_record_without_a_start_after_days_without_calls(make_site: MakeSite) -> None:
+    """A record without a start that is the first after a weekend is rejected though the call below it lies in a day
+    that is settled, and costs no request more."""
+    friday, monday = FIRST, FIRST + timedelta(days=3, hours=9)
+    site = make_site(Account("key", {"queue_calls": [queue_call(friday + timedelta(hours=n)) for n in (1, 2)]}))
     site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
-    assert site.load(clock=now[0].timestamp).error is None
-    site.pbx.insert("queue_calls", queue_call(FIRST + timedelta(days=12, hours=1), queue_name="no start"))
-    now[0] = FIRST + timedelta(days=9)
-    asked = []
-    for night in range(8):
+    clock = (monday - timedelta(hours=3)).timestamp
+    assert site.load(clock=clock).error is None
+    site.pbx.insert("queue_calls", queue_call(monday, queue_name="no start"))
+    site.pbx.insert("queue_calls", queue_call(monday + timedelta(hours=1)))
+    for hours in (12, 36):
+        now = monday + timedelta(hours=hours)
         before = site.asked("queue_calls")
-        now[0] += DAY
-        assert site.load(clock=now[0].timestamp).error is None
-        asked.append(site.asked("queue_calls") - before)
-        rejected = site.raw()["rejected_records"]
-        assert [row["reason"] for row in rejected] == ["call_start_at is missing"], night
+        assert site.load(clock=now.timestamp).error is None
+        assert site.asked("queue_calls") - before == 1
+        assert [row["call_day"] for row in site.raw()["rejected_records"]] == [monday.date()]
         assert_days(site.raw())
-    assert asked[-1] == 1
-    assert site.load(again=EVERYTHING, clock=now[0].timestamp).error is None
-    assert len(site.raw()["rejected_records"]) == 1
-    assert_days(site.raw())
 
 
 def test_nothing_tells_a_start(make_site: MakeSite) -> None:

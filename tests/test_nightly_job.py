@@ -17,7 +17,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines.errors import SettingsWrong
 from pipelines.logbook import KEPT, MAX_BYTES
+from pipelines.notifying import read_notify
 from pipelines.sandbox.account import Account
 from tests import night
 from tests.conftest import Site, assert_truth, queue_call, user_call
@@ -184,19 +186,28 @@ def test_a_webhook_is_told(site: Site, monkeypatch: pytest.MonkeyPatch, status: 
     [
         ("WEBHOOK", "http://hooks.example/x"),
         ("WEBHOOK", "ftp://hooks.example/x"),
+        ("WEBHOOK", "https://[x"),
         ("COMMAND", "/not/there --at-all"),
         ("COMMAND", "'unclosed"),
         ("TIMEOUT_SECONDS", "0"),
         ("COMAND", "true"),
     ],
 )
-def test_wrong_settings(site: Site, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """A setting of `[notify]` that cannot be used ends the run with 78 before the first request."""
+def test_wrong_settings(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A setting of `[notify]` that cannot be used is told of as one."""
     monkeypatch.setenv(f"NOTIFY__{name}", value)
-    ran = site.run("run")
+    with pytest.raises(SettingsWrong, match="notify"):
+        read_notify()
+
+
+def test_a_wrong_setting_costs_no_night(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command in `[notify]` that is gone ends the run with 78, after the night and not instead of it."""
+    monkeypatch.setenv("NOTIFY__COMMAND", "/not/there --at-all")
+    ran = site.run("run", "--json")
     assert ran.code == 78
     assert "[notify]" in ran.err
-    assert not site.pbx.arrivals
+    assert json.loads(ran.out)["published"] is not None
+    assert "ended with 78" in (site.folder / "state" / "logs" / "calls.log").read_text()
 
 
 def test_last_night_still_goes_on(site: Site) -> None:

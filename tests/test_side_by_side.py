@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
+from pipelines.postgres import hold_account
 from pipelines.sandbox.account import Account
 from tests.conftest import Ran, Site, assert_truth, queue_call, queue_table, ringgroup_call, user_call
 from tests.postgres_site import assert_truth_in, server, url
@@ -182,3 +183,14 @@ def wait_for(happens: Callable[[], object], seconds: float = LONGEST_SECONDS) ->
     while not happens():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
+
+
+def test_two_hosts_do_not_load_one_account_at_once(make_site: MakeSite, url: str) -> None:
+    """A run of another host, with a state of its own, is told from the database that the account is being loaded."""
+    site = make_site(account("leeds", 20))
+    with hold_account(url, "main"):
+        ran = site.run("load", "--destination", "postgres")
+    assert ran.code == 75
+    assert "another run, perhaps another host's" in " ".join(ran.err.split())
+    assert not site.pbx.arrivals
+    assert site.run("load", "--destination", "postgres").code == 0

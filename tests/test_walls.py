@@ -16,7 +16,6 @@ WALLS = {
         "settings.py",
         "notifying.py",
         "options.py",
-        "first_steps/__init__.py",
         "__main__.py",
     },
     "dbt": {"models/dbt_runs.py"},

@@ -51,7 +51,15 @@ def set_value(text: str, section: str, key: str, value: Any) -> str:
 
 def write_private(path: Path, text: str) -> None:
     """Writes a file that its user alone may read, in one step: never half, and never for a moment open to others."""
-    path = path.resolve()  # a link stays one
+    try:
+        _replace(path.resolve(), text)  # a link stays one
+    except OSError as error:
+        raise SettingsWrong(
+            f"{path.name} cannot be written ({error.strerror}), and is as it was. Is the folder {path.parent} yours?"
+        ) from None
+
+
+def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)

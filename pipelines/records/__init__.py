@@ -78,8 +78,8 @@ class Rejected:
 class Page:
     """One page: `seconds` (Unix, newest first) for each wire row; `table` of the readable ones, numbered in `rows`.
 
-    A record without a readable start has the second of the row below it, and so is replaced with the day it stands in.
-    So many at the bottom as `unplaced` says have none below them either, and stand with the row above.
+    A record without a readable start has the second of a neighbour, and so is replaced with the day it stands in; so
+    many at the bottom as `unplaced` says have no neighbour below.
     `paged_by` is what tells a place in the list: as `seconds`, but an hour that comes twice in local time counts as
     one second, because its order tells the two apart only where it is seen whole.
     """
@@ -103,8 +103,10 @@ class Page:
         )
 
 
-def parse_page(endpoint: str, records: Sequence[Raw], *, account: str, timezone: str, loaded_at: datetime) -> Page:
-    """Types one page of wire records, JSON texts in UTF-8, newest first.
+def parse_page(
+    endpoint: str, records: Sequence[Raw], *, account: str, timezone: str, loaded_at: datetime, first: int | None = None
+) -> Page:
+    """Types one page of wire records, JSON texts, newest first; `first` (Unix seconds) is where what is wanted begins.
 
     Naive instants are read in `timezone`; in the autumn hour that comes twice, as the order of the list says.
     Raises `UnexpectedPayload` where the list is not newest first, or none of many records is readable.
@@ -128,10 +130,10 @@ def parse_page(endpoint: str, records: Sequence[Raw], *, account: str, timezone:
     if reasons:
         rows = [row for row in rows if row not in reasons]
         table, extra = table.take(pa.array(rows, NUMBER)), extra.take(pa.array(rows, NUMBER))
-    seconds = _filled(starts, len(records))
+    seconds = _filled(starts, len(records), first)
     return Page(
         seconds=seconds,
-        paged_by=_filled(starts | {row: at for row, at in typed.twice.items() if row in starts}, len(records)),
+        paged_by=_filled(starts | {row: at for row, at in typed.twice.items() if row in starts}, len(records), first),
         table=_stamped(endpoint, table, extra, account, loaded_at),
         rows=rows,
         rejected=[Rejected(row, bytes(records[row]).decode(), reason) for row, reason in sorted(reasons.items())],
@@ -188,25 +190,30 @@ def _check(endpoint: str, typed: pa.Table) -> list[tuple[int, str]]:
     return found
 
 
-def _filled(starts: dict[int, int], size: int) -> list[int]:
-    """A second for every wire row: one that tells none has that of the row below, or, at the bottom, of that above.
+def _filled(starts: dict[int, int], size: int, first: int | None) -> list[int]:
+    """A second for every wire row: one that tells none has that of the row below, or of that above where the row below
+    is older than `first` or is none, so that it is not left to a day that nobody reads.
 
     Below, because a call that arrives above must not move it to another day, and because it then belongs to what is
     read again where a page's edge cuts it off from the row below.
     """
     if len(starts) == size:
         return list(starts.values())
-    below = next(reversed(starts.values()), 0)
+    above, below = None, None
+    lifted = [above := starts.get(row, above) for row in range(size)]
     seconds = []
     for row in reversed(range(size)):
         below = starts.get(row, below)
-        seconds.append(below)
+        is_wanted = below is not None and (first is None or below >= first or row in starts)
+        second = below if is_wanted or lifted[row] is None else lifted[row]
+        seconds.append(second or 0)
     return seconds[::-1]
 
 
 def _stamped(endpoint: str, typed: pa.Table, extra: pa.Array, account: str, loaded_at: datetime) -> pa.Table:
     size = typed.num_rows
-    days = pc.cast(pc.floor_temporal(typed["call_start_at"], unit="day").cast(pa.timestamp("us")), DATE)
+    # not floor_temporal, which needs a time-zone database on disk even for UTC
+    days = pc.divide(typed["call_start_at"].cast(NUMBER), DAY_SECONDS * 1_000_000).cast(pa.int32()).cast(DATE)
     return pa.table(
         [
             pa.repeat(pa.scalar(account, TEXT), size),
