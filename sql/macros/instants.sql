@@ -21,22 +21,26 @@
     case when {{ seconds }} < 0 then 0 else {{ seconds }} end
 {%- endmacro %}
 
-{#- The quarter of an hour an instant lies in, as an instant. Every zone's offset is a multiple of it. -#}
-{% macro quarter_start(instant) -%}
-    to_timestamp(cast(floor(extract(epoch from {{ instant }}) / 900) * 900 as double precision))
+{#- The quarter of an hour an instant lies in, as a number, and its instant. Every zone's offset is a multiple of it. -#}
+{% macro quarter_number(instant) -%}
+    cast(floor({{ epoch_micros(instant) }} / 900000000.0) as bigint)
+{%- endmacro %}
+
+{% macro quarter_start(number) -%}
+    to_timestamp(cast({{ number }} * 900 as double precision))
 {%- endmacro %}
 
 {% macro in_zone(instant, timezone) -%}
     {{ instant }} at time zone {{ timezone }}
 {%- endmacro %}
 
-{#- The instant at which the local hour of `local_at` began, counted in the offset that holds at `instant`. -#}
-{% macro hour_start(instant, local_at) -%}
-    {{ instant }} - ({{ local_at }} - date_trunc('hour', {{ local_at }}))
+{#- The second since 1970 UTC at which the local hour of `local_at` began, counted in the offset that holds at `instant`. -#}
+{% macro hour_start_second(instant, local_at) -%}
+    cast(floor(({{ epoch_micros(instant) }} - {{ epoch_micros(local_at) }} % 3600000000) / 1000000.0) as bigint)
 {%- endmacro %}
 
 {% macro utc_offset_minutes(instant, local_at) -%}
-    cast(floor(extract(epoch from ({{ local_at }} - ({{ instant }} at time zone 'UTC'))) / 60) as bigint)
+    cast(floor(({{ epoch_micros(local_at) }} - {{ epoch_micros(instant) }}) / 60000000.0) as bigint)
 {%- endmacro %}
 
 {#- Minutes since midnight of a text `HH:MM`. -#}

@@ -106,7 +106,7 @@ located as (
         queues.account,
         queues.queue_kind,
         queues.queue_name,
-        to_timestamp(cast(peaks.quarter * 900 as double precision)) as interval_start_at,
+        {{ quarter_start('peaks.quarter') }} as interval_start_at,
         coalesce(accounts.timezone, 'UTC') as timezone,
         cast(peaks.peak_waiting_count as bigint) as peak_waiting_count,
         cast(peaks.peak_talking_count as bigint) as peak_talking_count

@@ -3,7 +3,7 @@
 with calls as (
     select
         *,
-        {{ hour_start('entered_at', 'entered_at_local') }} as hour_start_at,
+        {{ hour_start_second('entered_at', 'entered_at_local') }} as hour_start_second,
         {{ utc_offset_minutes('entered_at', 'entered_at_local') }} as utc_offset_minutes
     from {{ ref('queue_calls') }}
     where {{ touched('day') }}
@@ -14,11 +14,11 @@ measured as (
         account,
         queue_kind,
         queue_name,
-        hour_start_at,
+        to_timestamp(cast(hour_start_second as double precision)) as hour_start_at,
         utc_offset_minutes,
         {{ queue_measures() }}
     from calls
-    group by account, queue_kind, queue_name, hour_start_at, utc_offset_minutes
+    group by account, queue_kind, queue_name, hour_start_second, utc_offset_minutes
 ),
 
 located as (

@@ -7,7 +7,7 @@ with activity as (
         queue_kind,
         queue_name,
         local_date,
-        {{ quarter_start('entered_at') }} as interval_start_at,
+        {{ quarter_number('entered_at') }} as quarter,
         outcome,
         wait_seconds,
         talk_seconds,
@@ -26,7 +26,7 @@ with activity as (
         queue_kind,
         queue_name,
         local_date,
-        interval_start_at,
+        {{ quarter_number('interval_start_at') }} as quarter,
         null as outcome,
         null as wait_seconds,
         null as talk_seconds,
@@ -46,13 +46,13 @@ measured as (
         account,
         queue_kind,
         queue_name,
-        interval_start_at,
+        {{ quarter_start('quarter') }} as interval_start_at,
         local_date,
         {{ additive_queue_measures() }},
         cast(max(peak_waiting_count) as bigint) as peak_waiting_count,
         cast(max(peak_talking_count) as bigint) as peak_talking_count
     from activity
-    group by account, queue_kind, queue_name, interval_start_at, local_date
+    group by account, queue_kind, queue_name, quarter, local_date
 ),
 
 located as (
