@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from pipelines.__main__ import cli
@@ -77,7 +78,7 @@ def test_every_example_is_one(name: str, line: str) -> None:
     inner = re.search(r"\$\((.*)\)", line)
     words = shlex.split(inner[1] if inner else line.split(" > ", maxsplit=1)[0], comments=True)
     assert words[:2] == ["calls", name]
-    cli.commands[name].make_context(name, words[2:])
+    cli.commands[name].make_context(name, words[2:], parent=click.Context(cli, **cli.context_settings))
 
 
 @pytest.mark.parametrize(
