@@ -1,9 +1,11 @@
 """The models by themselves: their definitions, their questions, and how a build behaves, on both engines."""
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -130,16 +132,32 @@ def test_nothing_is_kept_open_and_nothing_told(site: tuple[Warehouse, Path]) -> 
     assert not (models.PROJECT / "logs").exists()
 
 
+@dataclass(frozen=True)
+class Docs:
+    """What `calls docs` wrote and said, and dbt's own folder of it."""
+
+    page: Path
+    said: str
+    artifacts: Path
+
+
 @pytest.fixture(scope="module")
-def page(site: tuple[Warehouse, Path], results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The documentation of the warehouse, once built."""
+def docs(site: tuple[Warehouse, Path], results: Results, tmp_path_factory: pytest.TempPathFactory) -> Docs:
+    """The documentation of the warehouse, once built, written by the command."""
     assert results
-    return build_docs(*site, tmp_path_factory.mktemp("published") / "new")
+    warehouse, folder = site[0], tmp_path_factory.mktemp("docs")
+    home = {"CALLS_HOME": str(folder), f"DESTINATION__{warehouse.engine.upper()}__CREDENTIALS": warehouse.credentials}
+    command = [str(Path(sys.executable).with_name("calls")), "docs", "--destination", warehouse.engine]
+    ran = subprocess.run(command, cwd=folder, env=os.environ | home, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    beside = Path(warehouse.credentials).parent if warehouse.engine == "duckdb" else folder
+    return Docs(beside / "published" / "docs.html", ran.stdout, folder / "dbt" / "target")
 
 
-def test_the_documentation_is_one_private_file(page: Path) -> None:
+def test_the_documentation_is_one_private_file(docs: Docs) -> None:
     """The page holds descriptions, columns and lineage, loads nothing from anywhere, and is its owner's alone."""
-    told = page.read_text()
+    page, told = docs.page, docs.page.read_text()
+    assert str(page) in docs.said
     assert "the list to call back" in told
     assert "answered within T / offered" in told
     assert '"model.calls.lost_calls": ["model.calls.int_accounts__loaded"' in told.replace("\n", "")
@@ -147,13 +165,13 @@ def test_the_documentation_is_one_private_file(page: Path) -> None:
     assert page.stat().st_mode & 0o777 == 0o600
     assert page.parent.stat().st_mode & 0o777 == 0o700
     assert [path.name for path in page.parent.iterdir()] == ["docs.html"]
+    assert PASSWORD not in told
 
 
-def test_everything_is_described(site: tuple[Warehouse, Path], page: Path) -> None:
+def test_everything_is_described(docs: Docs) -> None:
     """Each column that a mart, staging view or seed has in the warehouse is described, with its formula where a rate,
     its method where a percentile; and so is each model. The exposures name what the report and BI tools read."""
-    assert page.exists()
-    found = {name: orjson.loads((site[1] / "target" / f"{name}.json").read_bytes()) for name in ("manifest", "catalog")}
+    found = {name: orjson.loads((docs.artifacts / f"{name}.json").read_bytes()) for name in ("manifest", "catalog")}
     undescribed, nodes = [], found["manifest"]["nodes"]
     for unique_id, node in nodes.items():
         if node["resource_type"] in {"model", "seed"}:
