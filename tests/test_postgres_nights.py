@@ -110,6 +110,7 @@ def test_dashboards_filters_have_indexes(site: Site, url: str) -> None:
     assert {("raw", name) for name in ("user_calls", "queue_calls", "ringgroup_calls")} <= indexed
 
 
+@pytest.mark.soak
 def test_a_night_costs_its_days_and_not_the_history(site: Site, url: str) -> None:
     """Over a long history, a night's days are found by index: what deletes them before they are loaded again never
     scans the table, as dlt's connections plan it."""
@@ -131,6 +132,7 @@ def test_a_night_costs_its_days_and_not_the_history(site: Site, url: str) -> Non
     assert "queue_calls_by_day" not in str(ask(url, delete))
 
 
+@pytest.mark.soak
 def test_no_mart_is_seen_half_built(site: Site, url: str, tmp_path: Any) -> None:
     """While models are built anew, and by the dates that changed, a reader sees each mart as it was or as it is, whole,
     and is never refused."""

@@ -69,7 +69,7 @@ def test_many_at_once(make_site: MakeSite, url: str, engine: str, many: int) -> 
     assert_loaded(engine, url, site, *names)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["duckdb", pytest.param("postgres", marks=pytest.mark.soak)])
 def test_each_for_itself(make_site: MakeSite, url: str, engine: str) -> None:
     """A refused key, an answer that cannot be read and a spent budget end their own account's load, are named and leave
     the others whole; the code is the gravest. Mended, the next run has all."""
@@ -100,7 +100,7 @@ def slow(make_site: MakeSite) -> Iterator[Site]:
     site.pbx.faults.clear()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["duckdb", pytest.param("postgres", marks=pytest.mark.soak)])
 def test_a_killed_process(slow: Site, url: str, engine: str) -> None:
     """SIGKILL of one account's process is that account's error, the rest goes on, and the next run has the truth."""
     run = slow.start("load", "--destination", engine, "--jobs", "2")
@@ -119,10 +119,10 @@ def test_a_killed_process(slow: Site, url: str, engine: str) -> None:
 @pytest.mark.parametrize(
     ("engine", "number"),
     [
-        ("duckdb", signal.SIGINT),
+        pytest.param("duckdb", signal.SIGINT, marks=pytest.mark.soak),
         ("postgres", signal.SIGTERM),
         ("duckdb", signal.SIGKILL),
-        ("postgres", signal.SIGKILL),
+        pytest.param("postgres", signal.SIGKILL, marks=pytest.mark.soak),
     ],
 )
 def test_the_run_is_ended(make_site: MakeSite, url: str, engine: str, number: signal.Signals) -> None:

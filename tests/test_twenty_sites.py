@@ -99,6 +99,7 @@ def prove(make_site: MakeSite, url: str, many: int, days: int, calls_per_day: in
     assert read_marts(Warehouse("postgres", url)) == read_marts(Warehouse("duckdb", str(site.warehouse)))
 
 
+@pytest.mark.soak
 def test_a_night_of_four_sites(make_site: MakeSite, url: str) -> None:
     """Whatever one PBX or the run meets, the others are published, on DuckDB and on Postgres, equal to the truth; a
     night costs each account three requests and the status."""
