@@ -19,7 +19,6 @@ __all__ = ["server", "url"]  # fixtures
 MakeSite = Callable[..., Site]
 NOON = datetime(2026, 9, 20, 12, tzinfo=UTC)
 LONGEST_SECONDS = 400
-ENGINES = ("duckdb", "postgres")
 
 
 def account(name: str, calls: int = 120) -> Account:
