@@ -18,14 +18,24 @@ from pipelines.completion import completion
 from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
 from pipelines.doctor.findings import Finding, describe_finding
-from pipelines.errors import CallsError, Interrupted, SettingsWrong, UsageWrong
+from pipelines.errors import CallsError, SettingsWrong, UsageWrong
 from pipelines.examples import add_examples
 from pipelines.first_steps import set_up
 from pipelines.loading import Wish, open_budget, status_word
 from pipelines.logbook import open_log
 from pipelines.lost.command import lost
 from pipelines.models import build_docs
-from pipelines.nightly import Night, build, describe_load, load_accounts, log_night, run_night, summarize, worst
+from pipelines.nightly import (
+    Night,
+    build,
+    describe_load,
+    load_accounts,
+    load_errors,
+    log_night,
+    run_night,
+    summarize,
+    worst,
+)
 from pipelines.notifying import read_notify, tell
 from pipelines.options import Word, account_option, destination_option, jobs_option, json_option, on_budget_option
 from pipelines.publishing import publish, published_folder
@@ -129,8 +139,7 @@ def load(
         _print_json({"loads": [describe_load(load) for load in loads]})
     else:
         screen.print_loads(loads)
-    errors = [load.error for load in loads]
-    _finish(errors if any(isinstance(error, Interrupted) for error in errors) else [*errors, stopped])
+    _finish(load_errors(loads, stopped))
 
 
 @cli.command("build")

@@ -45,7 +45,7 @@ def _handler() -> logging.Handler | None:
         formatter = logging.Formatter(f"%(asctime)sZ {os.getpid()} %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)
-        handler.handleError = _say_nothing  # type: ignore[method-assign, assignment]
+        handler.handleError = _say_nothing  # type: ignore[method-assign, assignment]  # logging's own way
         return handler
     return None
 

@@ -43,9 +43,8 @@ def run_night(
     """Runs every step that can still do good. Never raises what can be told of it."""
     night, begun = Night(), time.monotonic()
     night.loads = load_accounts(accounts, target, wish, watcher, jobs)
-    night.errors = [load.error for load in night.loads if load.error]
-    if (stopped := watcher.stop()) and not any(isinstance(error, Interrupted) for error in night.errors):
-        night.errors.append(stopped)  # it came when the last that was read was being loaded
+    stopped = watcher.stop()
+    night.errors = load_errors(night.loads, stopped)
     try:
         if not stopped and (any(load.packages for load in night.loads) or not night.errors):
             night.models = build(target, on_build)
@@ -73,6 +72,14 @@ def build(target: Target, on_build: BuildProgress, *, full_refresh: bool = False
     """Builds and tests the models, while nobody else can write the warehouse."""
     with building(target):
         return build_models(target, home() / "dbt", full_refresh=full_refresh, on_progress=on_build)
+
+
+def load_errors(loads: list[Loaded], stopped: CallsError | None) -> list[CallsError]:
+    """What loads ended with; a signal is told of, too, that came when the last that was read was being loaded."""
+    errors = [load.error for load in loads if load.error]
+    if stopped and not any(isinstance(error, Interrupted) for error in errors):
+        errors.append(stopped)
+    return errors
 
 
 def worst(errors: Iterable[CallsError | None]) -> int:

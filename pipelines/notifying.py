@@ -25,8 +25,7 @@ import httpx
 import orjson
 
 from pipelines.errors import SettingsWrong
-from pipelines.settings import LOOPBACK
-from pipelines.settings import _keys as keys_in
+from pipelines.settings import LOOPBACK, section_keys
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 LONGEST_TIMEOUT_SECONDS = 600.0
@@ -45,7 +44,7 @@ class Notify:
 
 def read_notify() -> Notify:
     """The settings in `[notify]`, each checked. Raises `SettingsWrong`."""
-    for name in keys_in("notify"):
+    for name in section_keys("notify"):
         if name not in KEYS:
             raise SettingsWrong(f"[notify] has no setting '{name}': {', '.join(KEYS)} are what there is.")
     command, webhook = _setting("command"), _setting("webhook")

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import duckdb
 import psycopg2
 
-from pipelines.errors import CallsError, SettingsWrong
+from pipelines import postgres
+from pipelines.errors import CallsError
 from pipelines.publishing import published_folder
 from pipelines.warehouse import Target
 
 Row = dict[str, Any]
 Query = Callable[[str], list[Row]]
+STALE_AFTER = timedelta(days=1)  # a night was missed
 
 
 class NothingPublished(CallsError):
@@ -53,13 +56,7 @@ def open_marts(target: Target) -> Iterator[Query]:
 
 def _connect(target: Target) -> Any:
     if target.engine == "postgres":
-        try:
-            return psycopg2.connect(target.credentials)
-        except psycopg2.Error as error:
-            raise SettingsWrong(
-                f"The Postgres warehouse cannot be reached ({type(error).__name__}). Check credentials in "
-                "[destination.postgres], and that the server runs."
-            ) from None
+        return postgres.connect(target.credentials)
     path = published_folder(target) / "calls.duckdb"
     if not path.exists():
         raise _nothing(f"there is no {path}")

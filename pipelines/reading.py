@@ -191,7 +191,6 @@ class AccountReader:
             first=None if first is None else int(datetime.combine(first, time(), UTC).timestamp()),
         )
         taken = advance(place, page.paged_by)
-        records.check_placed(endpoint, page)
         reading.place = taken.place
         if taken.stop > taken.start:
             reading.held.append(page.slice(taken.start, taken.stop))

@@ -118,7 +118,7 @@ def read_account(name: str) -> Account:
 
 def account_names(only: tuple[str, ...] = ()) -> list[str]:
     """The names of every account that is set up, or of those in `only`. Raises `UsageWrong` for one that is not."""
-    names = list(dict.fromkeys(_keys(f"{SECTION}.accounts"))) or ["main"]
+    names = list(dict.fromkeys(section_keys(f"{SECTION}.accounts"))) or ["main"]
     for name in only:
         if name not in names:
             raise UsageWrong(f"There is no account '{name}'{meant(name, names) or '.'} Set up: {', '.join(names)}.")
@@ -215,12 +215,12 @@ def _check_keys(name: str) -> None:
         (f"{SECTION}.budget", BUDGET_KEYS),
         (f"{SECTION}.accounts.{name}.budget", BUDGET_KEYS),
     ):
-        for key in _keys(path):
+        for key in section_keys(path):
             if key not in known:
                 raise SettingsWrong(f"[{path}] has no setting '{key}'{meant(key, known) or '.'}")
 
 
-def _keys(path: str) -> Iterator[str]:
+def section_keys(path: str) -> Iterator[str]:
     """A section's keys over all of dlt's layers; dlt itself looks no further than the first that has the section."""
     *sections, name = path.split(".")
     for layer in dlt.config.config_providers:

@@ -12,7 +12,6 @@ from pipelines.records import (
     HOPELESS_RECORDS,
     REQUIRED,
     Page,
-    check_placed,
     rejected_table,
     split_days,
 )
@@ -203,17 +202,9 @@ def test_a_page_without_one_readable_record_is_refused() -> None:
     """Records of another API stop the load with a reason that quotes nothing; a few bad ones do not."""
     strangers = [{"start": "2026-10-08T12:00:00Z", "from": NUMBERS[0]}] * 3
     with pytest.raises(UnexpectedPayload, match=r"None of the 3 records .* call_start_at is missing|queue_name"):
-        check_placed("queue_calls", parse("queue_calls", strangers))
+        parse("queue_calls", strangers)
     nameless = [record("queue_calls", queue_name=None)] * HOPELESS_RECORDS
     with pytest.raises(UnexpectedPayload, match=r"None of the 10 records .* queue_name is missing"):
         parse("queue_calls", nameless)
     assert len(parse("queue_calls", nameless[1:]).rejected) == HOPELESS_RECORDS - 1
     assert parse("queue_calls", []).table.num_rows == 0
-    check_placed("queue_calls", parse("queue_calls", []))
-
-
-def test_records_at_the_bottom_that_tell_no_start_are_counted() -> None:
-    """So many at the bottom of a page as nothing below could place; those with a call below them are not among them."""
-    placed, bad = record("queue_calls"), record("queue_calls", call_start_at=None)
-    for records, unplaced in (([placed, bad, placed], 0), ([bad, placed, bad, bad], 2), ([bad], 1), ([], 0)):
-        assert parse("queue_calls", records).unplaced == unplaced

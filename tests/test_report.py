@@ -15,10 +15,11 @@ import pytest
 
 from pipelines.models import build_models, create_missing_raw
 from pipelines.models.builds import building
+from pipelines.published import Row, open_marts
 from pipelines.publishing import publish
 from pipelines.report import make_report, write_report
 from pipelines.report.figures import BUCKETS
-from pipelines.report.marts import Row, open_marts, read_definitions
+from pipelines.report.marts import read_definitions
 from pipelines.report.page import read_data
 from pipelines.report.periods import Calendar, Span, last_whole_date, list_periods, read_calendar
 from pipelines.warehouse import Target

@@ -3,18 +3,16 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-import psycopg2
-
+from pipelines import postgres
 from pipelines.doctor.findings import Note
 from pipelines.errors import CallsError, SettingsWrong
-from pipelines.published import NothingPublished, open_marts
+from pipelines.published import STALE_AFTER, NothingPublished, open_marts
 from pipelines.publishing import READER_ROLE
 from pipelines.warehouse import Target, open_for_writing
 
-STALE_AFTER = timedelta(days=1)
 SPARE_BYTES = 512 * 2**20
 LAST_LOAD = "select max(last_load_at) as loaded_at from marts.load_health"
 
@@ -83,13 +81,7 @@ def check_published(target: Target) -> str | Note:
 
 @contextmanager
 def _cursor(target: Target) -> Iterator[Any]:
-    try:
-        connection = psycopg2.connect(target.credentials)
-    except psycopg2.Error:
-        raise SettingsWrong(
-            "The Postgres warehouse cannot be reached. Check host, port, database, user and password in credentials of "
-            "[destination.postgres], and that the server runs."
-        ) from None
+    connection = postgres.connect(target.credentials)
     try:
         yield connection.cursor()
     finally:

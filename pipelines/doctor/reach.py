@@ -88,7 +88,7 @@ def describe_end(ends: float, now: float) -> str | Note:
 def _look_up(base_url: str) -> list[tuple[int, int, int, str, tuple[str | int, ...]]]:
     parts = urlsplit(base_url)
     try:
-        return [*socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)]  # type: ignore[list-item]
+        return [*socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)]  # type: ignore[list-item]  # without IPv6 it could be otherwise
     except (OSError, UnicodeError):
         raise SettingsWrong(
             f"The name {parts.hostname} cannot be looked up. Check base_url for a slip of the pen, and that this "

@@ -1,6 +1,5 @@
 """Changes single settings in a TOML file, and leaves everything else in it, comments above all, as it stands."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import tomlkit
 from tomlkit.exceptions import ParseError
 
 from pipelines.errors import SettingsWrong
+from pipelines.private_files import replace_private
 
 Document = Any  # tomlkit's own type is a dict of Any
 
@@ -52,20 +52,8 @@ def set_value(text: str, section: str, key: str, value: Any) -> str:
 def write_private(path: Path, text: str) -> None:
     """Writes a file that its user alone may read, in one step: never half, and never for a moment open to others."""
     try:
-        _replace(path.resolve(), text)  # a link stays one
+        replace_private(path.resolve(), text)  # a link stays one
     except OSError as error:
         raise SettingsWrong(
             f"{path.name} cannot be written ({error.strerror}), and is as it was. Is the folder {path.parent} yours?"
         ) from None
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    new.replace(path)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml  # type: ignore[import-untyped]  # ships no types
 
 from pipelines.errors import UsageWrong
 from pipelines.models import PROJECT
-from pipelines.published import Query, Row
+from pipelines.published import STALE_AFTER, Query, Row
 from pipelines.settings import meant
 
-STALE_AFTER = timedelta(days=1)
 OPEN = """
 select account, caller_number, queue_name, entered_at, entered_at_local, wait_seconds, lost_at
 from marts.lost_calls

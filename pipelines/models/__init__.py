@@ -4,7 +4,6 @@ Data flow: raw tables → `dbt build` (staging, intermediate, marts, each follow
 """
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from psycopg2.extensions import parse_dsn
 from pipelines.errors import CallsError
 from pipelines.models.raw_tables import RAW_TABLES
 from pipelines.postgres import PLANNER_OPTIONS
+from pipelines.private_files import replace_private
 
 PROJECT = Path(__file__).parent.parent.parent / "sql"
 # Of a Postgres URL, what dbt's profile has no place for reaches the driver this way.
@@ -98,17 +98,9 @@ def build_docs(target: Warehouse, work_dir: Path, folder: Path) -> Path:
     if _built_fingerprint(target) is None:
         raise ModelsFailed("There is nothing to describe yet. Build the models first: calls build.")
     run_dbt(target, work_dir, ["docs", "generate", "--static"])
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    page, new = folder / "docs.html", folder / ".docs.html.new"
-    new.unlink(missing_ok=True)
-    with open(new, "xb", opener=_private) as written:
-        written.write((work_dir / "target" / "static_index.html").read_bytes())
-    new.replace(page)
+    page = folder / "docs.html"
+    replace_private(page, (work_dir / "target" / "static_index.html").read_text(encoding="utf-8"))
     return page
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def create_missing_raw(target: Warehouse) -> None:

@@ -78,8 +78,7 @@ class Rejected:
 class Page:
     """One page: `seconds` (Unix, newest first) for each wire row; `table` of the readable ones, numbered in `rows`.
 
-    A record without a readable start has the second of a neighbour, and so is replaced with the day it stands in; so
-    many at the bottom as `unplaced` says have no neighbour below.
+    A record without a readable start has the second of a neighbour, and so is replaced with the day it stands in.
     `paged_by` is what tells a place in the list: as `seconds`, but an hour that comes twice in local time counts as
     one second, because its order tells the two apart only where it is seen whole.
     """
@@ -89,7 +88,6 @@ class Page:
     table: pa.Table
     rows: Sequence[int]
     rejected: Sequence[Rejected]
-    unplaced: int = 0
 
     def slice(self, start: int, stop: int) -> "Page":
         """The wire rows `start` to before `stop`."""
@@ -109,7 +107,7 @@ def parse_page(
     """Types one page of wire records, JSON texts, newest first; `first` (Unix seconds) is where what is wanted begins.
 
     Naive instants are read in `timezone`; in the autumn hour that comes twice, as the order of the list says.
-    Raises `UnexpectedPayload` where the list is not newest first, or none of many records is readable.
+    Raises `UnexpectedPayload` where the list is not newest first, or has no readable record.
     """
     try:
         typed = parse_together(FIELDS[endpoint], records, timezone)
@@ -123,8 +121,11 @@ def parse_page(
     for row in out_of_place(starts):
         reasons.setdefault(row, "call_start_at is not in the list's order, newest first")
         del starts[row]
-    if len(reasons) == len(records) >= HOPELESS_RECORDS:
-        raise _none_readable(endpoint, len(records), next(iter(reasons.values())))
+    if records and (not starts or len(reasons) == len(records) >= HOPELESS_RECORDS):
+        raise UnexpectedPayload(
+            f"None of the {len(records)} records of {endpoint} can be read: {next(iter(reasons.values()))}. "
+            "Nothing was loaded from them. Has the PBX moved to another version of its API?"
+        )
     table, extra = typed.table, typed.extra
     rows: Sequence[int] = range(len(records))
     if reasons:
@@ -137,14 +138,7 @@ def parse_page(
         table=_stamped(endpoint, table, extra, account, loaded_at),
         rows=rows,
         rejected=[Rejected(row, bytes(records[row]).decode(), reason) for row, reason in sorted(reasons.items())],
-        unplaced=len(records) - 1 - max(starts, default=-1),
     )
-
-
-def check_placed(endpoint: str, page: Page) -> None:
-    """Raises `UnexpectedPayload` where no record of a page tells its start, so that none has a day."""
-    if page.seconds and page.unplaced == len(page.seconds):
-        raise _none_readable(endpoint, len(page.seconds), page.rejected[0].reason)
 
 
 def split_days(page: Page) -> Iterator[tuple[date, Page]]:
@@ -160,13 +154,6 @@ def split_days(page: Page) -> Iterator[tuple[date, Page]]:
 def rejected_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows for `raw.rejected_records`."""
     return pa.Table.from_pylist(list(rows), schema=REJECTED_SCHEMA)
-
-
-def _none_readable(endpoint: str, size: int, reason: str) -> UnexpectedPayload:
-    return UnexpectedPayload(
-        f"None of the {size} records of {endpoint} can be read: {reason}. "
-        "Nothing was loaded from them. Has the PBX moved to another version of its API?"
-    )
 
 
 def _check(endpoint: str, typed: pa.Table) -> list[tuple[int, str]]:

@@ -4,14 +4,15 @@ Data flow: published marts → `marts` (a connection) → `figures` (what the da
 → `page` (HTML, styles, scripts, all inlined) → published/report.html. `dashboard` serves the same page on loopback.
 """
 
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import CallsError, SettingsWrong
+from pipelines.private_files import replace_private
+from pipelines.published import open_marts
 from pipelines.publishing import published_folder
-from pipelines.report.marts import open_marts, read_definitions
+from pipelines.report.marts import read_definitions
 from pipelines.settings import full_path
 from pipelines.warehouse import Target
 
@@ -19,7 +20,7 @@ FILE = "report.html"
 
 
 def make_report(target: Target, *, show_numbers: bool = False, night: str | None = None) -> str:
-    """The report as HTML. Raises `NothingToReport` where nothing is published."""
+    """The report as HTML. Raises `NothingPublished` where nothing is published."""
     from pipelines.report.page import read_data, write_page  # noqa: PLC0415 -- half a second, for this command only
 
     with open_marts(target) as query:
@@ -30,29 +31,17 @@ def make_report(target: Target, *, show_numbers: bool = False, night: str | None
 def write_report(target: Target, path: Path | None = None, *, show_numbers: bool = False) -> Path:
     """Writes the report beside the published copy, or to `path`; a reader sees the old one or the new, never half.
 
-    Only the user may read it, as it may hold numbers. Raises `NothingToReport`, or `CallsError` where it cannot be put.
+    Only the user may read it, as it may hold numbers. Raises `NothingPublished`, or `CallsError` where it cannot go.
     """
     page = make_report(target, show_numbers=show_numbers)
     path = path or _beside(target)
     try:
-        _replace(path, page)
+        replace_private(path, page)
     except OSError as error:
         raise CallsError(
             f"The report cannot be written to {path} ({error.strerror}). Give another place: calls report --out PATH."
         ) from None
     return path
-
-
-def _replace(path: Path, page: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)  # left by a run that was killed, perhaps with other rights
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(page)
-        file.flush()
-        os.fsync(descriptor)
-    new.replace(path)
 
 
 def load_dashboard() -> Any:

@@ -41,7 +41,7 @@ class Pages:
         return published_night(self._target)
 
     def page(self) -> str:
-        """Its HTML. Raises `NothingToReport`."""
+        """Its HTML. Raises `NothingPublished`."""
         with self._lock:
             night = self.night()  # before the marts are read: one published meanwhile is noticed by the page
             if self._made is None or self._made[0] != night:
@@ -69,7 +69,7 @@ def make_app(pages: Pages) -> Starlette:
 
 
 def serve(target: Target, port: int, *, show_numbers: bool, tell: Callable[[str], None]) -> None:
-    """Serves until Ctrl-C. Raises `UsageWrong` where the port is taken, `NothingToReport` with nothing published."""
+    """Serves until Ctrl-C. Raises `UsageWrong` where the port is taken, `NothingPublished` with nothing published."""
     pages = Pages(target, show_numbers=show_numbers)
     pages.page()  # what cannot be shown is said here, and not to a browser
     listener = socket.socket()

@@ -17,10 +17,10 @@ from typing import Any
 import vl_convert
 from jinja2 import Environment, FileSystemLoader
 
+from pipelines.published import Query, Row
 from pipelines.report import figures
 from pipelines.report.charts import draw_charts
 from pipelines.report.figures import read_cube, read_scopes, read_trends
-from pipelines.report.marts import Query, Row
 from pipelines.report.people import AGENT, read_agents, read_callbacks
 from pipelines.report.periods import Calendar, default_period, last_whole_date, list_periods, read_calendar
 from pipelines.report.queries import Marts, ask

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.client import mask_number
+from pipelines.published import Query
 from pipelines.report.figures import Cube
-from pipelines.report.marts import Query
 from pipelines.report.periods import Calendar, Period
 from pipelines.report.queries import TOTAL, Marts, ask, list_spans, scope_key
 

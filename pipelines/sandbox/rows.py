@@ -104,7 +104,10 @@ def _plain(column: pa.ChunkedArray) -> list[object]:
 def _tell_each(rows: list[Row], tell: Tell) -> list[Row]:
     told = [dict(row) for row in rows]
     places = [(row, name) for row in told for name, value in row.items() if isinstance(value, datetime)]
-    instants = np.array([milliseconds(row[name]) for row, name in places], dtype="datetime64[ms]")  # type: ignore[arg-type]
+    instants = np.array(
+        [milliseconds(row[name]) for row, name in places],  # type: ignore[arg-type]  # `places` holds datetimes alone
+        dtype="datetime64[ms]",
+    )
     for (row, name), text in zip(places, tell(instants), strict=True):
         row[name] = text
     return told
