@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import orjson
 from dlt.common.configuration.exceptions import ConfigProviderException
 
 from pipelines import screen
-from pipelines.client import Client, mask_number, parse_number
+from pipelines.client import Client, mask_number, mask_numbers, parse_number
 from pipelines.completion import completion
 from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
@@ -314,13 +315,16 @@ def main() -> None:
         screen.say_error(error)
         sys.exit(error.exit_code)
     except ConfigProviderException:
-        screen.say_error(SettingsWrong("A file in .dlt/ cannot be read as TOML: check config.toml and secrets.toml."))
+        text = "A file in .dlt/ cannot be read as TOML: check the text and the rights of config.toml and secrets.toml."
+        screen.say_error(SettingsWrong(text))
         sys.exit(SettingsWrong.exit_code)
     except click.Abort:
         screen.say("Nothing was done.")
         sys.exit(1)
     except click.ClickException as error:
-        error.show()
+        told = StringIO()
+        error.show(told)
+        click.echo(mask_numbers(told.getvalue()), nl=False, err=True)  # click quotes what was typed
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `calls status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

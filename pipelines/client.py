@@ -44,6 +44,7 @@ MAX_LIMIT = 10_000
 MAX_BODY_BYTES = 256 * 2**20  # fifty times a full page
 MAX_RETRY_AFTER_SECONDS = 86_400.0  # a longer one is a mistake, and would silence the pipeline
 NUMBER = re.compile(r"\+?[0-9*#]{2,20}")
+PHONE = re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d\b)\+?\d(?:[\s().\-]*\d){5,}")  # six digits and more, but no date
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs at INFO
 
@@ -236,6 +237,11 @@ def parse_number(text: str, what: str) -> str:
 def mask_number(number: str) -> str:
     """A number as it may be shown: its last two digits."""
     return number if len(number) <= 4 else f"…{number[-2:]}"
+
+
+def mask_numbers(text: str) -> str:
+    """A text without the phone numbers in it; a date stays."""
+    return PHONE.sub(lambda found: mask_number(found[0]), text)
 
 
 def _short(error: BaseException | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pipelines.client import mask_numbers
 from pipelines.loading import open_budget
 from pipelines.sandbox.account import Account
 from pipelines.settings import read_accounts
@@ -51,6 +52,32 @@ def test_it_is_never_repeated(site: Site, kind: str) -> None:
     site.pbx.fault(kind, times=None, seconds=1)
     assert_told(site.run("dial", USER, NUMBER, "--yes"), 69, "may have rung", "not repeated")
     assert len(site.pbx.arrivals) == len(site.pbx.rings) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("dial", "201", "--61491570156"),
+        ("dial", "201", "--+61 491 570 156"),
+        ("dial", "--account=main", "+61491570156"),
+        ("dial", "201", "+61491570156", "0491570156"),
+        ("+61491570156",),
+        ("lost", "--queue", "x", "0491 570 156"),
+        ("load", "--from", "0491570156"),
+        ("load", "--endpoint", "(0491) 570-156"),
+    ],
+)
+def test_a_slip_shows_no_number(site: Site, arguments: tuple[str, ...]) -> None:
+    """A number at the wrong place is refused without being shown in a terminal's history or a scheduler's log."""
+    ran = site.run(*arguments)
+    assert_told(ran, 2)
+    assert "570" not in ran.err + ran.out
+    assert site.pbx.arrivals == []
+
+
+def test_a_slip_shows_dates() -> None:
+    """What is no number stays readable."""
+    assert mask_numbers("'2026-13-40' is no day, 2026-13-4012345 and 12345") == "'2026-13-40' is no day, …45 and 12345"
 
 
 @pytest.mark.parametrize(("kind", "code"), [("400", 78), ("401", 77), ("404", 78), ("429", 75)])
