@@ -18,7 +18,7 @@ from tests import night
 from tests.conftest import Site, assert_truth, queue_table, user_call
 
 MakeSite = Callable[..., Site]
-KILLS = 8
+KILLS = 5
 NOON = datetime(2026, 9, 20, 12, tzinfo=UTC)
 
 

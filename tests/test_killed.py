@@ -78,7 +78,10 @@ def die(step: str, package: int, after_seconds: float = 0.0) -> Kill:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("package", "phases"), [(1, list(PHASES)), (2, list(PHASES)[-3:])])
+@pytest.mark.parametrize(
+    ("package", "phases"),
+    [(1, list(PHASES)), pytest.param(2, list(PHASES)[-3:], marks=pytest.mark.soak)],
+)
 def test_killed_in_each_phase(site: Site, package: int, phases: list[str]) -> None:
     """Wherever a package stands between two lists of dlt's and two tables of the warehouse, it is loaded once."""
     for name in phases:
@@ -87,7 +90,8 @@ def test_killed_in_each_phase(site: Site, package: int, phases: list[str]) -> No
     kill_and_resume(site, f"in a statement {package}", in_the_middle)
 
 
-def test_killed_at_a_request(site: Site) -> None:
+@pytest.mark.parametrize("requests", [(2, 4), pytest.param((1, 3, 5), marks=pytest.mark.soak)])
+def test_killed_at_a_request(site: Site, requests: tuple[int, ...]) -> None:
     """Killed when the PBX sees the n-th request, before it answers, whichever it is."""
 
     def kill(after: int, case: Site, settings: dict[str, Any]) -> Ran:
@@ -98,10 +102,11 @@ def test_killed_at_a_request(site: Site) -> None:
         finally:
             site.pbx.after_request = None
 
-    for number in range(1, 6):
+    for number in requests:
         kill_and_resume(site, f"request {number}", partial(kill, number))
 
 
+@pytest.mark.soak
 def test_killed_at_a_moment(site: Site) -> None:
     """Killed from outside at random moments, in the middle of whatever it does."""
     random, begun = Random(2), time.monotonic()
@@ -115,7 +120,7 @@ def test_killed_at_a_moment(site: Site) -> None:
         load.kill()
         return load.end()
 
-    for number in range(3):
+    for number in range(10):
         kill_and_resume(site, f"moment {number}", kill)
 
 

@@ -132,6 +132,7 @@ def run_dbt(
     }
     flags = [
         "--quiet",
+        *([] if "docs" in arguments else ["--no-write-json"]),  # nobody reads it, and writing takes most of a second
         "--no-use-colors",
         "--no-use-colors-file",
         "--no-send-anonymous-usage-stats",
