@@ -27,10 +27,11 @@ class Package:
     error: CallsError | None = None
     done: bool = False
 
-    def take_tables(self) -> list[tuple[str, pa.Table]]:
-        """The calls read since this was last asked, a table an endpoint."""
-        taken = [(endpoint, pa.concat_tables(tables)) for endpoint, tables in self.tables.items() if tables]
-        self.tables = {}
+    def take_tables(self, rows: int = 1) -> list[tuple[str, pa.Table]]:
+        """The calls that were not taken yet, a table an endpoint, of the endpoints with at least so many."""
+        enough = [name for name, tables in self.tables.items() if sum(table.num_rows for table in tables) >= rows]
+        # in one piece each: days apart are written as slowly as they are many
+        taken = [(endpoint, pa.concat_tables(self.tables.pop(endpoint)).combine_chunks()) for endpoint in enough]
         for endpoint, table in taken:
             self.rows[endpoint] = self.rows.get(endpoint, 0) + table.num_rows
         return taken

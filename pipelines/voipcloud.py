@@ -25,6 +25,7 @@ from pipelines.packages import Package
 from pipelines.records.columns import INSTANT
 
 REMOVED = "is_removed"
+WRITTEN_ROWS = 20_000  # at once: dlt looks at each table it is given, which costs as much as writing a page
 REMOVABLE: Any = {REMOVED: {"hard_delete": True}}  # without a type: the column is made when it is first needed
 DELETE_INSERT: Any = {"disposition": "merge", "strategy": "delete-insert"}
 
@@ -77,38 +78,42 @@ def voipcloud(
     status: Status | None,
     loaded_at: datetime,
     missing_tables: Collection[str] = (),
+    *,
+    is_new: bool = False,
 ) -> Iterator[DltResource]:
     """One package of one account, which `reading` fills while it is being written.
 
     The order of the resources is the order in which they are drawn: what speaks of the package comes after its calls.
-    `missing_tables` are made even if nothing goes into them yet.
+    `missing_tables` are made even if nothing goes into them yet. Where the warehouse `is_new`, there is nothing to
+    replace.
     """
+    disposition: Any = "append" if is_new else DELETE_INSERT
     made = [name for name in records.ENDPOINTS if name in missing_tables]
     yield dlt.resource(
         _calls(account, package, reading, loaded_at, made),
         name="calls",
         merge_key=("account", "call_day"),
-        write_disposition=DELETE_INSERT,
+        write_disposition=disposition,
         columns=REMOVABLE,
     )
     yield dlt.resource(
         _rejected(account, package, loaded_at),
         name="rejected_records",
         merge_key=("account", "endpoint", "call_day"),
-        write_disposition=DELETE_INSERT,
+        write_disposition=disposition,
         columns=REMOVABLE,
     )
     yield dlt.resource(
         _loaded_days(package),
         name="loaded_days",
         primary_key=("account", "endpoint", "call_day"),
-        write_disposition=DELETE_INSERT,
+        write_disposition=disposition,
     )
     yield dlt.resource(
         [_table(ACCOUNTS_SCHEMA, account=account, timezone=timezone, loaded_at=loaded_at)],
         name="accounts",
         primary_key="account",
-        write_disposition=DELETE_INSERT,
+        write_disposition=disposition,
     )
     if status is not None or "system_status" in missing_tables:
         yield dlt.resource(_statuses(account, status), name="system_status", write_disposition="append")
@@ -127,11 +132,16 @@ def _calls(
     for endpoint in made:
         yield dlt.mark.with_table_name(records.schema_of(endpoint).empty_table(), endpoint)
     for _ in chain([None], reading):  # what was read before this began comes first
-        for endpoint, table in package.take_tables():
-            yield dlt.mark.with_table_name(table, endpoint)
+        yield from _taken(package, WRITTEN_ROWS)
+    yield from _taken(package, 1)
     for endpoint, days in package.emptied.items():
         removed = _removal_rows(records.schema_of(endpoint), days, {"account": account, "loaded_at": loaded_at})
         yield dlt.mark.with_table_name(removed, endpoint)
+
+
+def _taken(package: Package, rows: int) -> Iterator[Any]:
+    for endpoint, table in package.take_tables(rows):
+        yield dlt.mark.with_table_name(table, endpoint)
 
 
 def _rejected(account: str, package: Package, loaded_at: datetime) -> Iterator[pa.Table]:

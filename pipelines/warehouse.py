@@ -180,8 +180,17 @@ def load_package(
     """Loads a package in one go, while `reading` goes on filling it. On an error the next run reads it again."""
     there: Collection[str] = pipeline.default_schema.tables if pipeline.default_schema_name else ()
     missing = [name for name in TABLES if name not in there]
-    source = voipcloud(account.name, account.timezone, package, reading, status, datetime.now(UTC), missing)
     with _load_errors(target):
+        source = voipcloud(
+            account.name,
+            account.timezone,
+            package,
+            reading,
+            status,
+            datetime.now(UTC),
+            missing,
+            is_new=target.ask_writer is None and not there and _is_new(pipeline),
+        )
         pipeline.extract(source, loader_file_format=FILE_FORMATS[target.engine])
         pipeline.normalize()
         if target.engine == "postgres":
@@ -190,6 +199,12 @@ def load_package(
         target.ask_writer("write", account.name)
     else:
         _write(pipeline, target)
+
+
+def _is_new(pipeline: dlt.Pipeline) -> bool:
+    """Whether nothing was ever loaded, so that no row can be doubled by a load that replaces none."""
+    with pipeline.sql_client() as client:
+        return not client.has_dataset()
 
 
 def _drop_empty_files(pipeline: dlt.Pipeline) -> None:

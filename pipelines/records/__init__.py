@@ -96,9 +96,13 @@ class Page:
             self.seconds[start:stop],
             self.paged_by[start:stop],
             self.table.slice(low, high - low),
-            [row - start for row in self.rows[low:high]],
+            _lowered(self.rows[low:high], start),
             [Rejected(bad.row - start, bad.record, bad.reason) for bad in self.rejected if start <= bad.row < stop],
         )
+
+
+def _lowered(rows: Sequence[int], by: int) -> Sequence[int]:
+    return range(rows.start - by, rows.stop - by) if isinstance(rows, range) else [row - by for row in rows]
 
 
 def parse_page(
@@ -116,8 +120,9 @@ def parse_page(
     reasons = typed.reasons
     for row, reason in _check(endpoint, typed.table):
         reasons.setdefault(row, reason)
-    at = pc.divide(typed.table[instants.START].cast(pa.int64()), 1_000_000).to_pylist()
-    starts = {row: second for row, second in enumerate(at) if second is not None}
+    at = pc.divide(typed.table[instants.START].cast(NUMBER), 1_000_000)
+    told = pc.indices_nonzero(pc.is_valid(at)).to_numpy().tolist()
+    starts = dict(zip(told, at.drop_null().to_numpy().tolist(), strict=True))
     for row in out_of_place(starts):
         reasons.setdefault(row, "call_start_at is not in the list's order, newest first")
         del starts[row]
