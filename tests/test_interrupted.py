@@ -213,3 +213,13 @@ def test_nothing_is_left_in_working_files(small: Site) -> None:
     assert small.load().error is None
     left = [path for path in Path(small.folder / "state").rglob("*") if path.suffix in {".parquet", ".csv", ".jsonl"}]
     assert left == []
+
+
+def test_calls_without_a_word_of_them(small: Site) -> None:
+    """Calls in a warehouse that knows of no load, as one copied in part, are replaced and not doubled."""
+    assert small.load().error is None
+    with duckdb.connect(str(small.warehouse)) as warehouse:
+        for name in ("_dlt_version", "_dlt_loads", "_dlt_pipeline_state"):
+            warehouse.execute(f"drop table raw.{name}")
+    assert small.load().error is None
+    assert_truth(small)
