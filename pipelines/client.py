@@ -8,10 +8,12 @@ Source: the vendor's article, version 1 (`/api/integration/v1`), and what public
 
 import logging
 import re
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,6 +51,12 @@ PHONE = re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d\b)\+?\d(?:[\s().\-]*\d){5,}")  # 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs at INFO
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """What certificates are trusted: read once, for all accounts."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 @dataclass(frozen=True)
 class Access:
     """How to reach one PBX; the key is not shown in its repr."""
@@ -74,6 +82,7 @@ class Client:
             headers={"token": access.api_key, "accept": "application/json"},
             timeout=access.timeout_seconds,
             follow_redirects=False,
+            verify=_tls(),
             trust_env=False,  # a proxy from the environment would see the key, a .netrc would add another
         )
 

@@ -152,7 +152,8 @@ def restore_pipeline(account: str, target: Target) -> dlt.Pipeline:
     shutil.rmtree(folder / _pipeline_name(account), ignore_errors=True)
     with _load_errors(target):
         pipeline = _pipeline(account, target, folder)
-        pipeline.sync_destination()
+        if not _is_new(pipeline):
+            pipeline.sync_destination()
     return pipeline
 
 

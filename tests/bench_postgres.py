@@ -8,7 +8,7 @@ from uuid import uuid4
 import click
 import psycopg2
 
-from tests.bench import contend, served
+from tests.bench import compete, served
 from tests.models_warehouses import empty_warehouse
 
 
@@ -16,10 +16,9 @@ def compare_formats(base_url: str, folder: Path) -> None:
     """Prints what each format takes, and how the one in use compares with the others."""
     with empty_warehouse("postgres", folder) as warehouse:
         os.environ["BENCH_POSTGRES"] = warehouse.credentials
-        seconds = {
-            load.__name__: contend(f"Postgres, {load.__name__}", load, base_url, folder)[0]
-            for load in (parquet, csv, insert_values)
-        }
+        formats = {f"Postgres, {load.__name__}": load for load in (parquet, csv, insert_values)}
+        found = compete(base_url, folder, formats, 3)
+    seconds = {load.__name__: each[0] for load, each in zip(formats.values(), found, strict=True)}
     for other in ("csv", "insert_values"):
         click.echo(f"  Postgres, parquet / {other:<17}{seconds['parquet'] / seconds[other]:6.2f}")
 
@@ -62,7 +61,7 @@ def main() -> None:
     """Prints the Postgres part alone."""
     rows = int(os.environ.get("BENCH_ROWS", "200000"))
     with tempfile.TemporaryDirectory(prefix="calls-bench-") as folder, served(rows, Path(folder)) as (base_url, count):
-        click.echo(f"{count:,} queue calls over HTTP into Postgres, median of 3")
+        click.echo(f"{count:,} queue calls over HTTP into Postgres (median seconds; peak memory of the process, MiB)")
         compare_formats(base_url, Path(folder))
 
 

@@ -37,10 +37,11 @@ def ledger(tmp_path: Path) -> Path:
 
 
 def test_only_its_owner_reads_the_ledger(ledger: Path) -> None:
-    """The file is 0600 and the folder made for it 0700, with no draft left in it."""
-    assert stat.S_IMODE(ledger.stat().st_mode) == 0o600
+    """The file and its journal are 0600 and the folder made for them 0700, with no draft left in it."""
+    files = sorted(ledger.parent.iterdir())
+    assert files == [ledger, ledger.with_name(f"{ledger.name}-journal")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert stat.S_IMODE(ledger.parent.stat().st_mode) == 0o700
-    assert list(ledger.parent.iterdir()) == [ledger]
 
 
 def test_key_and_host_are_nowhere(ledger: Path) -> None:
@@ -241,5 +242,5 @@ def test_ledger_is_the_same_file_from_any_folder(tmp_path: Path, monkeypatch: py
     budget = Budget(Path("a b?mode=memory#é%20.sqlite"), HOST, KEY, LIMITS)
     monkeypatch.chdir("/")
     spend(budget, 1)
-    assert os.listdir(tmp_path) == ["a b?mode=memory#é%20.sqlite"]
+    assert sorted(os.listdir(tmp_path)) == ["a b?mode=memory#é%20.sqlite", "a b?mode=memory#é%20.sqlite-journal"]
     assert budget.usage().used == 1
