@@ -235,6 +235,14 @@ def _write(pipeline: dlt.Pipeline, target: Target) -> None:
                 pipeline.sync_schema()
                 postgres.index_days(cursor, DATASET)
         pipeline.load()
+        if target.engine == "duckdb":
+            _checkpoint(target)
+
+
+def _checkpoint(target: Target) -> None:
+    """Moves what was loaded from the log, which DuckDB holds in memory too, into the file: dlt waits for a GB of it."""
+    with duckdb.connect(target.credentials) as connection, suppress(duckdb.TransactionException):  # another one writes
+        connection.execute("checkpoint")
 
 
 def read_local_state(account: str) -> Mapping[str, Any]:

@@ -61,7 +61,7 @@ def main() -> None:
     """Prints the Postgres part alone."""
     rows = int(os.environ.get("BENCH_ROWS", "200000"))
     with tempfile.TemporaryDirectory(prefix="calls-bench-") as folder, served(rows, Path(folder)) as (base_url, count):
-        click.echo(f"{count:,} queue calls over HTTP into Postgres (median seconds; peak memory of the process, MiB)")
+        click.echo(f"{count:,} queue calls over HTTP into Postgres (median seconds and peak memory of a process)")
         compare_formats(base_url, Path(folder))
 
 
