@@ -1,6 +1,7 @@
 """The command line, `calls`. Exit codes: see `pipelines.errors`; 0 is done, 2 is usage."""
 
 import difflib
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -308,6 +309,7 @@ add_examples(cli)
 def main() -> None:
     """Runs the command line, and turns every error into its exit code and a line that says what to do."""
     os.umask(0o077)  # whatever is written holds calls or settings: the user's alone
+    logging.raiseExceptions = False  # on a full disk every line of a log would come with a traceback
     configure_dlt()
     try:
         cli(standalone_mode=False, prog_name="calls")

@@ -33,7 +33,8 @@ def open_log() -> Iterator[logging.Logger]:
         yield logger
     finally:
         if handler is not None:
-            handler.close()
+            with suppress(OSError):  # the disk is full, and the run has said so
+                handler.close()
 
 
 def _handler() -> logging.Handler | None:

@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import stat
 import subprocess
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -238,12 +240,33 @@ def test_going_down_the_list(site: Site) -> None:
     assert "Traceback" not in screen.screen
 
 
+def test_who_was_rung_is_told(site: Site) -> None:
+    """Whoever goes down the list again, or in another terminal, sees who was rung from here, until they are off it."""
+    with dial(site) as screen:
+        assert "rung from here" not in screen.answer(ASK, "r")
+        screen.answer(ASK, "q")
+        assert screen.end() == 0
+    with dial(site) as screen:
+        assert "left; rung from here 0 min ago" in " ".join(screen.answer(ASK, "s").split())
+        assert "rung from here" not in screen.answer(ASK, "q")
+        assert screen.end() == 0
+    (note,) = (site.folder / "state" / "rung").iterdir()
+    assert SUPPORT[1:] not in note.name
+    assert (stat.S_IMODE(note.stat().st_mode), note.stat().st_size) == (0o600, 0)
+    os.utime(note, (0, 0))
+    with dial(site) as screen:
+        assert "rung from here" not in screen.answer(ASK, "q")
+        assert screen.end() == 0
+    assert not note.exists()
+
+
 @pytest.mark.parametrize("typed", ["q\n", "\x03", "\x04"])
 def test_enough(site: Site, typed: str) -> None:
     """Whoever quits, presses Ctrl-C or closes the input has rung nobody further, and is told what was done."""
     with dial(site) as screen:
         go_down(screen, "s")
         screen.see(ASK)
+        time.sleep(0.3)  # until it reads: Python loses a Ctrl-C that comes while it tidies up
         screen.type(typed)
         screen.see("Rung 0, skipped 1, 3 left on the list.")
         assert screen.end() == 0
@@ -276,6 +299,7 @@ def test_a_call_that_may_have_rung(site: Site, go_on: str, rings: int, told: str
         screen.see(f"Rung {told} have been rung")
         assert screen.end() == 69
     assert [number for _, _, number in site.pbx.rings] == [SUPPORT, RECEPTION][:rings]
+    assert len(list((site.folder / "state" / "rung").iterdir())) == rings
 
 
 def test_what_would_fail_again_ends_it(site: Site) -> None:

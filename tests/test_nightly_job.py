@@ -23,6 +23,7 @@ from pipelines.notifying import read_notify
 from pipelines.sandbox.account import Account
 from tests import night
 from tests.conftest import Site, assert_truth, queue_call, user_call
+from tests.test_bad_input import assert_told
 from tests.test_privacy import KEY, NUMBERS
 
 MakeSite = Callable[..., Site]
@@ -249,8 +250,8 @@ def test_a_signal_ends_the_night(site: Site) -> None:
 
 
 def test_a_full_disk(site: Site) -> None:
-    """A disk that fills up while the copy is written, or in a night, ends in a message; readers keep what they have;
-    with room again, the next night has everything."""
+    """A disk that fills up while the copy is written, in a load or in a build ends in a message; readers keep what they
+    have; with room again, the next night has everything."""
     assert site.run("run").code == 0
     before = marts_of(site)
     full = night.run(site, "publish", before=partial(limit_files, 600_000))
@@ -261,6 +262,11 @@ def test_a_full_disk(site: Site) -> None:
     full = night.run(site, "run", before=partial(limit_files, int(0.3 * site.warehouse.stat().st_size)))
     assert full.code == 1, full.err
     assert "Traceback" not in full.err
+    assert marts_of(site) == before
+    assert site.run("load").code == 0
+    full = night.run(site, "build", before=partial(limit_files, 100_000))
+    assert_told(full, 1, "failed; what was published before stays")
+    assert_told(site.run("publish"), 1, "readers keep the copy they have")
     assert marts_of(site) == before
     ran = site.run("run")
     assert ran.code == 0, ran.err

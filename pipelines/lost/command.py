@@ -14,6 +14,7 @@ from pipelines.errors import BudgetSpent, CallsError, MayHaveRung, UsageWrong
 from pipelines.loading import open_budget
 from pipelines.lost import Callbacks, Caller, read_lost
 from pipelines.lost.calling_back import Choice, Round, go_round
+from pipelines.lost.rung import forget_rung, note_rung, rung_at
 from pipelines.options import account_option, destination_option, json_option
 from pipelines.published import open_marts
 from pipelines.settings import Account, read_accounts
@@ -133,6 +134,7 @@ def _dial(found: Callbacks, account: Account, user: str, *, show_numbers: bool) 
     if not found.callers:
         return
     screen.out.print("Somebody may have called them back since. Each is asked for; none is rung twice.", markup=False)
+    forget_rung()
     total = len(found.callers)
     places = {caller: place for place, caller in enumerate(found.callers, 1)}
 
@@ -141,10 +143,18 @@ def _dial(found: Callbacks, account: Account, user: str, *, show_numbers: bool) 
         screen.out.print(f"\n{shown}", markup=False)
         return _answer(f"Ring {mask_number(user)}, then {_number(caller, show_numbers)}? [r]ing, [s]kip, [q]uit")
 
+    def ring(caller: Caller) -> None:
+        try:
+            client.call_to_number(user, caller.number)
+        except MayHaveRung:
+            note_rung(caller)
+            raise
+        note_rung(caller)
+
     with Client(account.access, open_budget(account)) as client:
         done = go_round(
             found.callers,
-            lambda caller: client.call_to_number(user, caller.number),
+            ring,
             ask,
             _go_on,
             lambda text: screen.out.print(text, markup=False),
@@ -187,7 +197,10 @@ def _story(caller: Caller) -> str:
     tries = "once" if caller.tries == 1 else f"{caller.tries} times"
     waited = "" if caller.waited_seconds is None else f", waited {_span(caller.waited_seconds)}"
     left = _span(caller.seconds_left(datetime.now(UTC)))
-    return f"{', '.join(caller.queues)}: called {tries}, last {caller.last_local:%a %d %b %H:%M}{waited}; {left} left"
+    rung = rung_at(caller)
+    told = "" if rung is None else f"; rung from here {screen.show_age(rung.isoformat())}"
+    story = f"called {tries}, last {caller.last_local:%a %d %b %H:%M}{waited}; {left} left"
+    return f"{', '.join(caller.queues)}: {story}{told}"
 
 
 def _number(caller: Caller, show_numbers: bool) -> str:

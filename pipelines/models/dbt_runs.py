@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 
@@ -30,7 +30,8 @@ def _release() -> None:
     DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]  # as this one
     log = logging.getLogger("file_log")
     for handler in list(log.handlers):
-        handler.close()
+        with suppress(OSError):  # the disk is full, and what failed for it has been told
+            handler.close()
         log.removeHandler(handler)
 
 

@@ -14,6 +14,12 @@
         wait_seconds,
 {%- endset %}
 
+{%- set following %}
+            partition by account, number
+            order by moment_at, case when queue_call_id is null then 1 else 0 end
+            rows between current row and unbounded following
+{%- endset %}
+
 with lost as (
     select
         {{- columns }}
@@ -73,14 +79,13 @@ followed as (
     select
         queue_call_id,
         moment_at + interval '{{ var("recovery_hours") }} hours' as closes_at,
-        min(called_back_at) over following as called_back_at,
-        min(called_again_at) over following as called_again_at
+        min(called_back_at) over (
+            {{- following }}
+        ) as called_back_at,
+        min(called_again_at) over (
+            {{- following }}
+        ) as called_again_at
     from moments
-    window following as (
-        partition by account, number
-        order by moment_at, case when queue_call_id is null then 1 else 0 end
-        rows between current row and unbounded following
-    )
 ),
 
 recovered as (
