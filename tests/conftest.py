@@ -186,6 +186,32 @@ def user_call(start: datetime, seconds: int = 90, **fields: object) -> Row:
     return call | {"conversation_duration": max(0, seconds - 10)} | fields
 
 
+# Files that take a minute or more. First, so that not one worker is left with the last of them and the other idle.
+LONG = (
+    "test_marts_truth",
+    "test_killed",
+    "test_nightly_job",
+    "test_side_by_side",
+    "test_postgres_nights",
+    "test_models",
+    "test_models_reloads",
+    "test_readers",
+    "test_bad_answers",
+    "test_interrupted",
+    "test_readme",
+    "test_lost",
+    "test_load_waiting",
+    "test_secrets",
+    "test_report_nights",
+    "test_report",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture
 def make_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
     """Serves accounts and points the settings at them: `make_site(*accounts, settings={…}, **SimulatedPBX options)`.
