@@ -7,6 +7,7 @@ import subprocess
 from configparser import ConfigParser
 from pathlib import Path
 
+import click
 import pytest
 
 from pipelines.__main__ import cli
@@ -64,4 +65,4 @@ def test_commands_are_there() -> None:
     assert len(found) >= 4
     for command in found:
         name, *arguments = shlex.split(command.replace("{pbx}", "main"))
-        cli.commands[name].make_context(name, arguments)
+        cli.commands[name].make_context(name, arguments, parent=click.Context(cli, **cli.context_settings))
