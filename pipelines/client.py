@@ -52,7 +52,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs at IN
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """What certificates are trusted: read once, for all accounts."""
     return httpx.create_ssl_context(trust_env=False)
 
@@ -82,7 +82,7 @@ class Client:
             headers={"token": access.api_key, "accept": "application/json"},
             timeout=access.timeout_seconds,
             follow_redirects=False,
-            verify=_tls(),
+            verify=tls_context(),
             trust_env=False,  # a proxy from the environment would see the key, a .netrc would add another
         )
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
+from pipelines.client import tls_context
 from pipelines.doctor.findings import Note
 from pipelines.errors import PbxUnavailable, SettingsWrong
 
@@ -32,7 +31,7 @@ def check_certificate(base_url: str) -> str | Note:
     try:
         with (
             socket.create_connection((host, port), TIMEOUT_SECONDS) as plain,
-            httpx.create_ssl_context(trust_env=False).wrap_socket(plain, server_hostname=host) as secured,
+            tls_context().wrap_socket(plain, server_hostname=host) as secured,
         ):
             certificate = secured.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
