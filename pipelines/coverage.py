@@ -96,8 +96,9 @@ class Coverage:
     names: str = ""  # the names filter the days were read with
     timezone: str = ""  # the account's time zone then; '' is not known
     settled: Days = Days()
-    counts: Mapping[str, int] = field(default_factory=dict)  # records stored, rejected ones among them
+    counts: Mapping[str, int] = field(default_factory=dict)  # records that tell their start, rejected ones among them
     rejected: Mapping[str, int] = field(default_factory=dict)
+    unplaced: Mapping[str, int] = field(default_factory=dict)  # further rejected ones, of this day by their neighbours
     unfinished: Mapping[str, int] = field(default_factory=dict)
     offered_less: Mapping[str, int] = field(default_factory=dict)  # days kept as the PBX offered fewer, even none
     other_names: Mapping[str, int] = field(default_factory=dict)  # records stored under an earlier filter
@@ -142,11 +143,16 @@ class Coverage:
 
 @dataclass(frozen=True)
 class DayRead:
-    """One day as the PBX gave it: records in all, of these rejected, of these unfinished."""
+    """One day as the PBX gave it: records, of these rejected, of these unfinished.
+
+    `unplaced` are rejected records that tell no start. They are no part of `records`: another night may find them on
+    another day, and that must not look as if calls were missing from this one.
+    """
 
     records: int = 0
     rejected: int = 0
     unfinished: int = 0
+    unplaced: int = 0
 
 
 def missing_stretches(coverage: Coverage, start: date | None, now: datetime, page_rows: int) -> list[Stretch]:
@@ -206,7 +212,7 @@ def with_days(
 ) -> Coverage:
     """Coverage after the days of `span` were read whole.
 
-    `read`: what was stored of them (a day without an entry has no calls); `kept`: days not replaced because the PBX
+    `read`: what was stored of them (a day without an entry has no records); `kept`: days not replaced because the PBX
     offered fewer records than are stored, with what it offered.
     """
     keys = {day.isoformat() for day in read}
@@ -222,6 +228,7 @@ def with_days(
         counts=counts,
         unfinished=unfinished,
         rejected=_replaced(coverage.rejected, keys, {d: r.rejected for d, r in read.items()}),
+        unplaced=_replaced(coverage.unplaced, keys, {d: r.unplaced for d, r in read.items()}),
         offered_less={key: n for key, n in coverage.offered_less.items() if key not in keys} | offered_less,
         other_names={key: n for key, n in coverage.other_names.items() if key not in keys},
         read_at=now.isoformat(),

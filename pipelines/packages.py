@@ -37,9 +37,20 @@ class Package:
         return taken
 
     def put_day(
-        self, account: str, endpoint: str, day: date, pages: Sequence[Page], before: Coverage, loaded_at: datetime
+        self,
+        account: str,
+        endpoint: str,
+        day: date,
+        pages: Sequence[Page],
+        before: Coverage,
+        loaded_at: datetime,
+        *,
+        keeps_rejected: bool = False,
     ) -> None:
-        """One whole day's records; `before` says what is stored of it, and so has to go where nothing replaces it."""
+        """One whole day's records; `before` says what is stored of it, and so has to go where nothing replaces it.
+
+        `keeps_rejected`: there are none, and those that are stored stay.
+        """
         key = day.isoformat()
         tables = [page.table for page in pages if page.table.num_rows]
         rejected = [bad for page in pages for bad in page.rejected]
@@ -48,7 +59,7 @@ class Package:
         self.rejected += [{**said, "reason": bad.reason, "record": bad.record} for bad in rejected]
         if not tables and (key in before.counts or key in before.other_names):
             self.emptied.setdefault(endpoint, []).append(day)
-        if not rejected and key in before.rejected:
+        if not rejected and not keeps_rejected and (key in before.rejected or key in before.unplaced):
             self.cleared.setdefault(endpoint, []).append(day)
 
     def tell_days(
@@ -77,7 +88,7 @@ def _day_row(day: date, coverage: Coverage) -> Mapping[str, Any]:
     return {
         "call_day": day,
         "calls_count": coverage.counts.get(key, coverage.other_names.get(key, 0)) - rejected,
-        "rejected_count": rejected,
+        "rejected_count": rejected + coverage.unplaced.get(key, 0),
         "unfinished_count": coverage.unfinished.get(key, 0),
         "is_settled": day in coverage.settled,
         "offered_less_count": coverage.offered_less.get(key),

@@ -4,8 +4,9 @@ A reader keeps its place in each list from one package to the next, so only an i
 endpoints take turns, a page each: when the budget ends early, all three are loaded equally far back.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from types import TracebackType
 from typing import Self
@@ -188,14 +189,27 @@ class AccountReader:
             account=order.account,
             timezone=order.timezone,
             loaded_at=self._now(),
-            first=None if first is None else int(datetime.combine(first, time(), UTC).timestamp()),
+            first=None if first is None else _midnight(first),
+            # on a page below another, older than what was read: then `advance` goes back to where neighbours are
+            otherwise=self._otherwise(endpoint, reading.stretch) if place.second is None else place.second - 1,
         )
+        if page.seconds and not page.rows:
+            package.warnings.append(
+                f"{endpoint}: none of {len(page.seconds)} records can be read: {page.rejected[0].reason}. They are in "
+                "raw.rejected_records. Has the PBX moved to another version of its API?"
+            )
         taken = advance(place, page.paged_by)
         reading.place = taken.place
         if taken.stop > taken.start:
             reading.held.append(page.slice(taken.start, taken.stop))
         self._deliver(endpoint, reading, package)
         self._on_progress(self._progress(endpoint, reading, taken.stop - taken.start, page))
+
+    def _otherwise(self, endpoint: str, stretch: Stretch) -> int:
+        """Where records belong of which nothing tells the day: to the last day that has such ones, or else the last."""
+        first = stretch.first or BEGINNING
+        last = max(first, self._begun.date()) if stretch.end is None else stretch.end - DAY
+        return _midnight(max(days_within(self._coverage[endpoint].unplaced, first, last + DAY), default=last))
 
     def _progress(self, endpoint: str, reading: _List, rows: int, page: Page) -> Progress:
         today = self._now().date()
@@ -228,16 +242,20 @@ class AccountReader:
         reading.held = kept_pages
         days = {day: pages for day, pages in days.items() if span[0] <= day < span[1]}
         coverage = self._coverage[endpoint]
-        sizes = {day: sum(len(page.seconds) for page in pages) for day, pages in days.items()}
-        stored = {*days_within(coverage.counts, *span), *days_within(coverage.other_names, *span)}
-        shrunk = {day: sizes.get(day, 0) for day in stored | days.keys() if is_shrunk(coverage, day, sizes.get(day, 0))}
+        known = (coverage.counts, coverage.unplaced, coverage.other_names)
+        stored = {day for each in known for day in days_within(each, *span)}
+        offered = {day: _day_read(days.get(day, [])) for day in stored | days.keys()}
+        shrunk = {day: told.records for day, told in offered.items() if is_shrunk(coverage, day, told.records)}
         kept = {} if self._order.allow_shrink or endpoint in self._rezoned else shrunk
-        read = {day: _day_read(days.get(day, [])) for day in stored | days.keys() if day not in kept}
+        read = {day: told for day, told in offered.items() if day not in kept}
+        missed = {} if self._order.allow_shrink else _missed(coverage, read, days)
         for day in sorted(read):
-            package.put_day(self._order.account, endpoint, day, days.get(day, []), coverage, self._now())
-        for day, offered in sorted(kept.items()):
+            pages, is_missed = days.get(day, []), day in missed
+            package.put_day(self._order.account, endpoint, day, pages, coverage, self._now(), keeps_rejected=is_missed)
+        read |= {day: replace(read[day], unplaced=number) for day, number in missed.items()}
+        for day, number in sorted(kept.items()):
             package.warnings.append(
-                f"{endpoint}: the PBX offers {offered} records of {day}, fewer than are stored, so the day was left as "
+                f"{endpoint}: the PBX offers {number} records of {day}, fewer than are stored, so the day was left as "
                 f"it is. If that is right: calls load --from {day} --to {day} --allow-shrink."
             )
         self._coverage[endpoint] = coverage = self._covered(coverage, read, kept, span, days)
@@ -251,7 +269,8 @@ class AccountReader:
         span: tuple[date, date],
         days: Mapping[date, list[Page]],
     ) -> Coverage:
-        newest = max((page.seconds[0] for pages in days.values() for page in pages), default=None)
+        called = (page for pages in days.values() for page in pages if page.table.num_rows)
+        newest = max((page.seconds[0] for page in called), default=None)
         known = coverage.newest_at
         at = None if newest is None else datetime.fromtimestamp(newest, UTC).isoformat()
         after = with_days(coverage, read, kept, span, self._begun, self._order.rules)
@@ -259,6 +278,10 @@ class AccountReader:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _midnight(day: date) -> int:
+    return int(datetime.combine(day, time(), UTC).timestamp())
 
 
 def _day(second: int) -> date:
@@ -278,9 +301,33 @@ def _split(pages: list[Page], whole_from: date) -> tuple[dict[date, list[Page]],
     return by_day, waiting
 
 
+def _missed(coverage: Coverage, read: Mapping[date, DayRead], days: Mapping[date, list[Page]]) -> dict[date, int]:
+    """Days whose records without a start are to stay, and how many: none is offered, and no more calls of the time.
+
+    A PBX that is asked for some days need not list them; but one that was mended has become a call.
+    """
+    stored = {day: coverage.unplaced[day.isoformat()] for day in read if day.isoformat() in coverage.unplaced}
+    gone = sum(stored.values()) - sum(told.unplaced for told in read.values())
+    if gone <= 0:
+        return {}
+    until = math.inf if coverage.read_at is None else datetime.fromisoformat(coverage.read_at).timestamp()
+    calls = {day: sum(_placed_until(until, page) for page in days.get(day, [])) for day in read}
+    if sum(max(0, number - coverage.counts.get(day.isoformat(), 0)) for day, number in calls.items()) >= gone:
+        return {}
+    alone = {day for day in stored if not read[day].rejected and day.isoformat() not in coverage.rejected}
+    return {day: number for day, number in stored.items() if day in alone and not read[day].unplaced}
+
+
+def _placed_until(second: float, page: Page) -> int:
+    unplaced = {bad.row for bad in page.rejected if not bad.has_start}
+    return sum(at <= second for row, at in enumerate(page.seconds) if row not in unplaced)
+
+
 def _day_read(pages: list[Page]) -> DayRead:
+    placed, unplaced = (sum(bad.has_start is told for page in pages for bad in page.rejected) for told in (True, False))
     return DayRead(
-        records=sum(len(page.seconds) for page in pages),
-        rejected=sum(len(page.rejected) for page in pages),
+        records=sum(len(page.seconds) for page in pages) - unplaced,
+        rejected=placed,
         unfinished=sum(page.table["call_finished_at"].null_count for page in pages),
+        unplaced=unplaced,
     )

@@ -48,7 +48,7 @@ def describe_endpoint(coverage: Coverage, account: Account) -> dict[str, Any]:
             for low, high in unread_ranges(coverage, account.start_date, account.rules)
         ],
         "calls": sum([*coverage.counts.values(), *coverage.other_names.values()]) - sum(coverage.rejected.values()),
-        "rejected": sum(coverage.rejected.values()),
+        "rejected": sum([*coverage.rejected.values(), *coverage.unplaced.values()]),
         "unfinished": sum(coverage.unfinished.values()),
         "days_offered_less": dict(coverage.offered_less),
         "newest_call_at": coverage.newest_at,

@@ -33,6 +33,7 @@ class Call:
     number: str
     is_bad: bool = False
     queue: str = "Sales"
+    has_start: bool = True  # as the PBX tells it
 
     def at(self, endpoint: str, now: datetime, zone: str | None = None) -> Wire:
         """The record as the PBX gives it at that time: its instants with their offset, or as a zone's local times."""
@@ -40,7 +41,8 @@ class Call:
         if zone:
             start = start.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
             end = end and end.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-        shared: Wire = {"call_start_at": start.isoformat(), "call_finished_at": end and end.isoformat()}
+        shared: Wire = {"call_start_at": None, "call_finished_at": end and end.isoformat()}
+        shared |= {"call_start_at": start.isoformat()} if self.has_start else {}
         if endpoint == "queue_calls":
             return shared | {"queue_name": None if self.is_bad else self.queue, "callerid": self.number}
         return shared | {"is_inbound": "maybe" if self.is_bad else 1, "from_number": self.number}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from pipelines.coverage import DAY, missing_stretches
 from pipelines.errors import BudgetSpent, PbxUnavailable
@@ -26,7 +27,8 @@ def check_settled(pbx: ListedPBX, replica: Replica, at: datetime) -> None:
         for day, calls in by_day.items():
             ended = datetime.combine(day + DAY, datetime.min.time(), UTC)
             assert at >= ended + timedelta(hours=36)
-            final = [told(endpoint, call.at(endpoint, NEVER - DAY)) for call in calls if not call.is_bad]
+            sound = [call for call in calls if call.has_start and not call.is_bad]
+            final = [told(endpoint, call.at(endpoint, NEVER - DAY)) for call in sound]
             assert Counter(replica.rows.get((endpoint, day), [])) == Counter(final), (endpoint, day)
             if any(call.end == NEVER for call in calls):
                 assert day < (at - timedelta(days=7)).date()
@@ -82,6 +84,63 @@ def test_interrupted_nights_end_with_the_truth(
         assert replica.all_of(replica.rejected, endpoint) == Counter(text for is_bad, text in truth if is_bad)
         settled = replica.coverage[endpoint].settled
         assert settled.gaps(date.min, (begun - timedelta(hours=36)).date()) == [], "a gap stays for ever"
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    hours=st.lists(st.sampled_from((3, 12, 24, 24, 24, 24, 24)), min_size=4, max_size=14),
+    a_day=st.sampled_from((0.1, 0.5, 1, 3, 20)),
+    zone_hours=st.sampled_from((0, 10, -12)),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_records_without_a_start_harm_no_other(seed: int, hours: list[int], a_day: float, zone_hours: int) -> None:
+    """Records of which the PBX tells no start are rejected, and never hold back, hide or double a sound one: however
+    few calls there are, every night ends with all sound calls as they are now, and no day is taken for shrunk. Each of
+    them is among the rejected some night."""
+    rng = Random(seed)
+    made = make_calls(rng, sum(hours) // 24 + 1, 1)[: int(a_day * (25 + len(hours)))]
+    calls = [replace(call, is_bad=False) for call in made]
+    calls = [replace(call, has_start=False, end=call.start) if rng.random() < 0.2 else call for call in calls]
+    pbx = ListedPBX({"queue_calls": calls, "user_calls": []}, zone_hours=zone_hours)
+    replica = Replica()
+    rejected: set[str] = set()
+    for each in (*hours, 24, 24, 24):
+        pbx.now += timedelta(hours=each)
+        begun = pbx.now
+        read_night(pbx, replica, endpoints=("queue_calls",))
+        seen = pbx.seen("queue_calls")
+        assert replica.all_of(replica.rows, "queue_calls") == Counter(
+            told("queue_calls", call.at("queue_calls", pbx.now)) for call in seen if call.has_start
+        )
+        rejected |= set(replica.all_of(replica.rejected, "queue_calls"))
+        assert rejected <= {told("queue_calls", call.at("queue_calls", pbx.now)) for call in seen if not call.has_start}
+        assert replica.coverage["queue_calls"].offered_less == {}
+        check_settled(pbx, replica, begun)
+    assert len(rejected) == sum(not call.has_start for call in seen)
+
+
+def test_a_page_of_nothing_but_records_without_a_start() -> None:
+    """Where calls vanish above, and the page they slip past tells no start at all, the reader goes back to one that
+    does, and rejects every record once."""
+    calls = [
+        Call(at, at, BEGIN, f"+6125550{number:04}", has_start=number >= 9)
+        for number, at in enumerate(BEGIN - timedelta(minutes=200 - n) for n in range(109))
+    ]
+    pbx = ListedPBX({"queue_calls": calls}, cap=100)
+    replica = Replica()
+    fetch = pbx.fetch_calls
+
+    def fetch_and_lose(endpoint: str, **asked: Any) -> list[Raw]:
+        page = fetch(endpoint, **asked)
+        if pbx.requests[endpoint] == 1:  # the newest ones, so that what follows stands further up
+            del calls[-8:]
+        return page
+
+    pbx.fetch_calls = fetch_and_lose  # type: ignore[method-assign]
+    read_night(pbx, replica, endpoints=("queue_calls",))
+    stored, rejected = (replica.all_of(kind, "queue_calls") for kind in (replica.rows, replica.rejected))
+    assert (stored.total(), len(stored)) == (100, 100)
+    assert (rejected.total(), len(rejected)) == (9, 9)
 
 
 def test_a_normal_night_is_one_stretch_and_one_request() -> None:

@@ -87,8 +87,7 @@ def test_every_row_fault(make_site: MakeSite, kind: str, instants: Any) -> None:
     assert site.load(again=EVERYTHING).error is None
     assert assert_split(site, is_unreadable) == found
     site.pbx.faults.clear()
-    # Allowed, because a record that told no start was counted in the day of the one below it.
-    assert site.load(again=EVERYTHING, allow_shrink=True).error is None
+    assert site.load(again=EVERYTHING).error is None
     assert_truth(site)
     assert site.raw()["rejected_records"] == []
 
@@ -166,13 +165,52 @@ def test_a_record_without_a_start_after_days_without_calls(make_site: MakeSite) 
 
 
 def test_nothing_tells_a_start(make_site: MakeSite) -> None:
-    """Where no record of a whole list tells a start, none has a day: that ends with 65, and the other lists load."""
-    site = make_site(Account("key", calls() | {"queue_calls": [queue_call(FIRST, queue_name="no start")]}))
+    """Where no record of a whole list tells its start, they are rejected once, with a warning and nothing counted as a
+    call; they stay there night after night, also when the PBX lists them no longer, and go when they are mended."""
+    site = make_site(Account("key", calls() | {"queue_calls": [queue_call(FIRST, queue_name="no start")] * 2}))
     site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
-    ran = site.run("load", "--from", "2026-05-01")
-    assert ran.code == 65
-    assert "None of the 1 records of queue_calls can be read: call_start_at is missing" in " ".join(ran.err.split())
-    assert site.stored("user_calls") == as_told("user_calls", site.pbx.records("user_calls"))
+    ran = site.run("load")
+    assert ran.code == 0
+    assert "queue_calls: none of 2 records can be read: call_start_at is missing." in " ".join(ran.err.split())
+    for again in (None, None, EVERYTHING, None, EVERYTHING):
+        rejected = site.raw()["rejected_records"]
+        assert [row["reason"] for row in rejected] == ["call_start_at is missing"] * 2
+        assert [orjson.loads(row["record"])["queue_name"] for row in rejected] == ["no start"] * 2
+        assert site.stored("queue_calls").total() == 0
+        assert_days(site.raw())
+        status = orjson.loads(site.run("status", "--json").out)["accounts"][0]["endpoints"]["queue_calls"]
+        assert (status["calls"], status["rejected"], status["newest_call_at"]) == (0, 2, None)
+        assert not site.load(again=again).error
+
+    site.pbx.faults.clear()
+    assert site.load(again=EVERYTHING).warnings == []
+    assert site.raw()["rejected_records"] == []
+    assert_truth(site)
+
+
+@pytest.mark.parametrize("hours", [5, 22])
+def test_a_record_without_a_start_alone_for_nights(make_site: MakeSite, hours: int) -> None:
+    """A record without a start that is alone in what a night asks for stands on the day it was found, stays when it is
+    asked for no longer, costs no request, and holds back no call that comes in after it; one that is asked for again
+    after its day has settled may stand on a second day."""
+    site = make_site(Account("key", {"queue_calls": [queue_call(FIRST)]}))
+    site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
+    night = FIRST + timedelta(days=8, hours=2)
+    assert site.load(clock=night.timestamp).error is None
+    site.pbx.insert("queue_calls", queue_call(night + timedelta(hours=hours), queue_name="no start"))
+    for number in range(1, 12):
+        now = night + number * DAY
+        if number in (6, 7, 9):
+            site.pbx.insert("queue_calls", queue_call(now - timedelta(hours=3)))
+        before = site.asked("queue_calls")
+        loaded = site.load(clock=now.timestamp)
+        assert (loaded.error, site.asked("queue_calls") - before) == (None, 1)
+        assert not any("fewer" in warning for warning in loaded.warnings)
+        raw = site.raw()
+        days = sorted(row["call_day"] for row in raw["rejected_records"])
+        assert (days[0], len(days) <= (1 if hours == 5 else 2)) == ((night + DAY).date(), True)
+        assert site.stored("queue_calls").total() == 1 + sum(number >= came for came in (6, 7, 9))
+        assert_days(raw)
 
 
 def without_starts(rows: list[Any]) -> list[Any]:

@@ -168,6 +168,17 @@ def test_records_without_a_start_stand_with_the_row_below() -> None:
     assert days_of(page)[-4:] == [date(2026, 10, 8), *[date(2026, 10, 7)] * 3]
 
 
+def test_records_that_have_no_wanted_neighbour() -> None:
+    """Above what is wanted no longer, records without a start count as of a second that is; between, as of the row
+    above; and where the row below is wanted, as of that."""
+    noon = int(NOON.timestamp())
+    rows = [{}, *in_seconds(-10), {}, *in_seconds(-20)]
+    for first, expected in ((-30, [-10, -10, -20, -20]), (-15, [-10, -10, -10, -20]), (-5, [99, -10, -10, -20])):
+        page = parse("queue_calls", rows, first=noon + first, otherwise=noon + 99)
+        assert seconds_after_noon(page) == expected
+        assert [bad.has_start for bad in page.rejected] == [False, False]
+
+
 def test_days_part_at_midnight() -> None:
     """The second of midnight is the new day's, and a day is one part of the page."""
     page = parse("queue_calls", in_seconds(43_201, 43_200, 43_200, 43_199))
@@ -200,9 +211,12 @@ def test_a_record_out_of_place_is_rejected() -> None:
 
 def test_a_page_without_one_readable_record_is_refused() -> None:
     """Records of another API stop the load with a reason that quotes nothing; a few bad ones do not."""
-    strangers = [{"start": "2026-10-08T12:00:00Z", "from": NUMBERS[0]}] * 3
-    with pytest.raises(UnexpectedPayload, match=r"None of the 3 records .* call_start_at is missing|queue_name"):
+    strangers = [{"start": "2026-10-08T12:00:00Z", "from": NUMBERS[0]}] * HOPELESS_RECORDS
+    with pytest.raises(UnexpectedPayload, match=r"None of the 10 records .* (call_start_at|queue_name) is missing"):
         parse("queue_calls", strangers)
+    few = parse("queue_calls", strangers[1:], otherwise=7)
+    assert [bad.has_start for bad in few.rejected] == [False] * (HOPELESS_RECORDS - 1)
+    assert list(few.seconds) == list(few.paged_by) == [7] * (HOPELESS_RECORDS - 1)
     nameless = [record("queue_calls", queue_name=None)] * HOPELESS_RECORDS
     with pytest.raises(UnexpectedPayload, match=r"None of the 10 records .* queue_name is missing"):
         parse("queue_calls", nameless)

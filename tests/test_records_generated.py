@@ -203,7 +203,8 @@ def read_in_pages(endpoint: str, rows: Sequence[Any], limit: int, zone: str) -> 
     for _ in range(10 * len(rows) + 10):
         if place is None:
             return typed, rejected
-        page = parse(endpoint, rows[place.offset : place.offset + place.limit], zone)
+        otherwise = 0 if place.second is None else place.second - 1
+        page = parse(endpoint, rows[place.offset : place.offset + place.limit], zone, otherwise=otherwise)
         step = advance(place, page.paged_by)
         part = page.slice(step.start, step.stop)
         typed += Counter(repr(row) for row in part.table.to_pylist())

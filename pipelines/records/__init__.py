@@ -7,7 +7,7 @@ fields are kept as JSON in `extra`. Nothing is dropped: a record is in the table
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -67,18 +67,19 @@ def schema_of(endpoint: str) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A record that cannot be read: where it stood in the list, its JSON, and why."""
+    """A record that cannot be read: where it stood in the list, its JSON, why, and whether it tells its start."""
 
     row: int
     record: str
     reason: str
+    has_start: bool
 
 
 @dataclass(frozen=True)
 class Page:
     """One page: `seconds` (Unix, newest first) for each wire row; `table` of the readable ones, numbered in `rows`.
 
-    A record without a readable start has the second of a neighbour, and so is replaced with the day it stands in.
+    A record without a readable start has the second of a neighbour, and so stands in that one's day.
     `paged_by` is what tells a place in the list: as `seconds`, but an hour that comes twice in local time counts as
     one second, because its order tells the two apart only where it is seen whole.
     """
@@ -97,7 +98,7 @@ class Page:
             self.paged_by[start:stop],
             self.table.slice(low, high - low),
             _lowered(self.rows[low:high], start),
-            [Rejected(bad.row - start, bad.record, bad.reason) for bad in self.rejected if start <= bad.row < stop],
+            [replace(bad, row=bad.row - start) for bad in self.rejected if start <= bad.row < stop],
         )
 
 
@@ -106,12 +107,20 @@ def _lowered(rows: Sequence[int], by: int) -> Sequence[int]:
 
 
 def parse_page(
-    endpoint: str, records: Sequence[Raw], *, account: str, timezone: str, loaded_at: datetime, first: int | None = None
+    endpoint: str,
+    records: Sequence[Raw],
+    *,
+    account: str,
+    timezone: str,
+    loaded_at: datetime,
+    first: int | None = None,
+    otherwise: int,
 ) -> Page:
     """Types one page of wire records, JSON texts, newest first; `first` (Unix seconds) is where what is wanted begins.
 
-    Naive instants are read in `timezone`; in the autumn hour that comes twice, as the order of the list says.
-    Raises `UnexpectedPayload` where the list is not newest first, or has no readable record.
+    Naive instants are read in `timezone`; in the autumn hour that comes twice, as the order of the list says. Records
+    that tell no start and have no neighbour that is wanted count as of the second `otherwise`.
+    Raises `UnexpectedPayload` where the list is not newest first, or where of `HOPELESS_RECORDS` none can be read.
     """
     try:
         typed = parse_together(FIELDS[endpoint], records, timezone)
@@ -126,7 +135,7 @@ def parse_page(
     for row in out_of_place(starts):
         reasons.setdefault(row, "call_start_at is not in the list's order, newest first")
         del starts[row]
-    if records and (not starts or len(reasons) == len(records) >= HOPELESS_RECORDS):
+    if len(reasons) == len(records) >= HOPELESS_RECORDS:
         raise UnexpectedPayload(
             f"None of the {len(records)} records of {endpoint} can be read: {next(iter(reasons.values()))}. "
             "Nothing was loaded from them. Has the PBX moved to another version of its API?"
@@ -136,13 +145,19 @@ def parse_page(
     if reasons:
         rows = [row for row in rows if row not in reasons]
         table, extra = table.take(pa.array(rows, NUMBER)), extra.take(pa.array(rows, NUMBER))
-    seconds = _filled(starts, len(records), first)
+    seconds = _filled(starts, len(records), first, otherwise)
+    places = _filled(
+        starts | {row: at for row, at in typed.twice.items() if row in starts}, len(records), first, otherwise
+    )
     return Page(
         seconds=seconds,
-        paged_by=_filled(starts | {row: at for row, at in typed.twice.items() if row in starts}, len(records), first),
+        paged_by=places,
         table=_stamped(endpoint, table, extra, account, loaded_at),
         rows=rows,
-        rejected=[Rejected(row, bytes(records[row]).decode(), reason) for row, reason in sorted(reasons.items())],
+        rejected=[
+            Rejected(row, bytes(records[row]).decode(), reason, row in starts)
+            for row, reason in sorted(reasons.items())
+        ],
     )
 
 
@@ -182,9 +197,10 @@ def _check(endpoint: str, typed: pa.Table) -> list[tuple[int, str]]:
     return found
 
 
-def _filled(starts: dict[int, int], size: int, first: int | None) -> list[int]:
-    """A second for every wire row: one that tells none has that of the row below, or of that above where the row below
-    is older than `first` or is none, so that it is not left to a day that nobody reads.
+def _filled(starts: dict[int, int], size: int, first: int | None, otherwise: int) -> list[int]:
+    """A second for every wire row: one that tells none has that of the row below, or where the row below is older than
+    `first` or is none, that of the row above, and where that is none too, `otherwise`: it must not be left to a day
+    that nobody reads.
 
     Below, because a call that arrives above must not move it to another day, and because it then belongs to what is
     read again where a page's edge cuts it off from the row below.
@@ -197,8 +213,8 @@ def _filled(starts: dict[int, int], size: int, first: int | None) -> list[int]:
     for row in reversed(range(size)):
         below = starts.get(row, below)
         is_wanted = below is not None and (first is None or below >= first or row in starts)
-        second = below if is_wanted or lifted[row] is None else lifted[row]
-        seconds.append(second or 0)
+        second = below if is_wanted else lifted[row]
+        seconds.append(otherwise if second is None else second)
     return seconds[::-1]
 
 
