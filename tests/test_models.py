@@ -166,6 +166,7 @@ def test_the_documentation_is_one_private_file(docs: Docs) -> None:
     assert page.parent.stat().st_mode & 0o777 == 0o700
     assert [path.name for path in page.parent.iterdir()] == ["docs.html"]
     assert PASSWORD not in told
+    assert not [place for place in (models.PROJECT.parent, docs.artifacts, Path.home()) if str(place) in told]
 
 
 def test_everything_is_described(docs: Docs) -> None:

@@ -4,6 +4,7 @@ Data flow: raw tables → `dbt build` (staging, intermediate, marts, each follow
 """
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -99,13 +100,16 @@ def build_docs(target: Warehouse, work_dir: Path, folder: Path) -> Path:
         raise ModelsFailed("There is nothing to describe yet. Build the models first: calls build.")
     run_dbt(target, work_dir, ["docs", "generate", "--static"])
     page = folder / "docs.html"
-    replace_private(page, (work_dir / "target" / "static_index.html").read_text(encoding="utf-8"))
+    told = (work_dir / "target" / "static_index.html").read_text(encoding="utf-8")
+    for place, name in ((work_dir, "dbt"), (PROJECT, "sql")):  # whoever gets the page need not learn where it was made
+        told = told.replace(json.dumps(str(place))[1:-1], name)
+    replace_private(page, told)
     return page
 
 
 def create_missing_raw(target: Warehouse) -> None:
     """Create, empty, each raw table that no load has needed yet, so that every model has something to read."""
-    with _connected(target) as execute:
+    with connected(target) as execute:
         execute("create schema if not exists raw")
         for table, columns in RAW_TABLES.items():
             definitions = ", ".join(f"{name} {kind}" for name, kind in columns.items())
@@ -158,7 +162,7 @@ def _model_results(target: Warehouse, results: list[Any]) -> list[ModelResult]:
         if result.node.resource_type == "test":
             tested = getattr(result.node, "attached_node", None) or result.node.depends_on.nodes[-1]
             tests[tested.split(".")[-1], result.status == "pass"] += 1
-    with _connected(target) as execute:
+    with connected(target) as execute:
         return [
             ModelResult(
                 model=result.node.name,
@@ -181,7 +185,7 @@ def _count_rows(execute: Execute, node: Any) -> int | None:
 
 def _built_fingerprint(target: Warehouse) -> str | None:
     """The project's fingerprint at the last whole build; None before the first."""
-    with _connected(target) as execute:
+    with connected(target) as execute:
         if not execute(
             "select 1 from information_schema.tables"
             " where table_schema = 'intermediate' and table_name = 'int_days__built'"
@@ -216,19 +220,19 @@ def _profile_variables(target: Warehouse) -> dict[str, str]:
 
 
 @contextmanager
-def _connected(target: Warehouse) -> Iterator[Execute]:
-    """A function that runs one statement and returns its rows, in one transaction."""
-    connection: Any = (
-        duckdb.connect(target.credentials) if target.engine == "duckdb" else psycopg2.connect(target.credentials)
-    )
+def connected(target: Warehouse) -> Iterator[Execute]:
+    """A function that runs one statement and returns its rows; all of them are one transaction."""
+    connection: Any = (duckdb if target.engine == "duckdb" else psycopg2).connect(target.credentials)
     try:
         cursor = connection.cursor()
+        if target.engine == "duckdb":
+            cursor.execute("begin")  # psycopg2 does so by itself
 
         def execute(statement: str) -> list[Any]:
             cursor.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []
 
         yield execute
-        connection.commit()
+        cursor.execute("commit")
     finally:
         connection.close()

@@ -6,19 +6,19 @@ nothing of it is published, whoever asks and whenever.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import duckdb
-import psycopg2
 
 from pipelines import postgres
 from pipelines.errors import CallsError
+from pipelines.models import connected
 from pipelines.warehouse import Target, open_for_writing
 
-MAKE = (
+BEGIN = (
     "create schema if not exists intermediate",
     "create table if not exists intermediate.last_build (is_passed boolean)",
+    "delete from intermediate.last_build",
+    "insert into intermediate.last_build values (false)",
 )
+IS_THERE = "select 1 from information_schema.tables where table_schema = 'intermediate' and table_name = 'last_build'"
 
 
 class NothingToPublish(CallsError):
@@ -32,11 +32,12 @@ def building(target: Target) -> Iterator[None]:
     Raises `WarehouseLocked` or `SettingsWrong` where the warehouse is not to be had.
     """
     with hold_marts(target):
-        _execute(
-            target, *MAKE, "delete from intermediate.last_build", "insert into intermediate.last_build values (false)"
-        )
+        with connected(target) as execute:
+            for statement in BEGIN:
+                execute(statement)
         yield
-        _execute(target, "update intermediate.last_build set is_passed = true")
+        with connected(target) as execute:
+            execute("update intermediate.last_build set is_passed = true")
 
 
 @contextmanager
@@ -52,11 +53,8 @@ def hold_marts(target: Target) -> Iterator[None]:
 
 def check_built(target: Target) -> None:
     """Raises `NothingToPublish` where the last build did not pass, or where there was none."""
-    there = _execute(
-        target,
-        "select 1 from information_schema.tables where table_schema = 'intermediate' and table_name = 'last_build'",
-    )
-    rows = _execute(target, "select is_passed from intermediate.last_build") if there else []
+    with connected(target) as execute:
+        rows = execute("select is_passed from intermediate.last_build") if execute(IS_THERE) else []
     if not rows:
         raise NothingToPublish("There are no marts to publish yet. Build them first: calls build.")
     if rows != [(True,)]:
@@ -64,21 +62,3 @@ def check_built(target: Target) -> None:
             "The last build of the models failed or was cut short, so readers keep the copy they have. Build again: "
             "calls build."
         )
-
-
-def _execute(target: Target, *statements: str) -> list[tuple[Any, ...]]:
-    """Runs statements in one transaction; the last one's rows."""
-    connection: Any = (duckdb if target.engine == "duckdb" else psycopg2).connect(target.credentials)
-    try:
-        cursor = connection.cursor()
-        if target.engine == "duckdb":
-            cursor.execute("begin")
-        for statement in statements:
-            cursor.execute(statement)
-        rows = list(cursor.fetchall()) if cursor.description else []
-        if target.engine == "duckdb":
-            cursor.execute("commit")
-        connection.commit()
-        return rows
-    finally:
-        connection.close()
