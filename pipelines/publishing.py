@@ -141,6 +141,7 @@ def _grant_postgres(target: Target) -> Published:
     try:
         with connection, connection.cursor() as cursor:  # one transaction
             _make_reader(cursor)
+            _stamp(cursor)
             rows = _count_rows(cursor)
     except psycopg2.errors.InsufficientPrivilege:
         raise SettingsWrong(
@@ -161,6 +162,16 @@ def _make_reader(cursor: Any) -> None:
     cursor.execute(sql.SQL("grant select on all tables in schema {} to {}").format(schema, role))
     # For the tables that later builds of this login's make in place of these.
     cursor.execute(sql.SQL("alter default privileges in schema {} grant select on tables to {}").format(schema, role))
+
+
+def _stamp(cursor: Any) -> None:
+    """Says in the schema's comment when it was published: by then all of the night's marts are in their places."""
+    comment, now = sql.SQL("comment on schema {} is {}"), datetime.now(UTC).isoformat()
+    cursor.execute("savepoint before_stamp")
+    try:
+        cursor.execute(comment.format(sql.Identifier(MARTS), sql.Literal(f"published {now}")))
+    except psycopg2.errors.InsufficientPrivilege:  # the schema is an administrator's
+        cursor.execute("rollback to savepoint before_stamp")
 
 
 def _count_rows(cursor: Any) -> dict[str, int]:

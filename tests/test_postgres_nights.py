@@ -1,6 +1,7 @@
 """Postgres does all that DuckDB does: load, build, publish; its readers read marts, whole, and nothing else."""
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from pipelines.postgres import as_credentials, hold
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import CallCentre, simulate
 from pipelines.warehouse import Target
+from tests.browser import Seen, open_page, start_browser
 from tests.conftest import Site, queue_call, ringgroup_call, user_call
 from tests.models_warehouses import Warehouse
 from tests.postgres_site import ask, assert_truth_in, read_marts, server, url
@@ -88,7 +90,41 @@ def test_a_login_that_may_not_make_roles(site: Site, server: str, url: str, monk
     assert "create role bi_reader;" in night.err
     ask(server, "create role bi_reader")
     assert site.run("publish", "--destination", "postgres").code == 0
+    ask(url, "alter schema marts owner to postgres", "grant usage, create on schema marts to loader")
     assert site.run(*TONIGHT).code == 0
+
+
+@pytest.mark.debian
+def test_the_live_page_shows_a_new_night(site: Site, url: str) -> None:
+    """`calls dashboard` over Postgres: the page shows the marts, and by itself the next night once it is published."""
+
+    def offered(seen: Seen) -> int:
+        seen.choose("main", "all")
+        return int(seen.table("#summary")[0][1].replace(",", ""))
+
+    assert site.run(*TONIGHT).code == 0
+    process = site.start("dashboard", "--destination", "postgres", "--port", "0")
+    try:
+        assert process.stderr
+        address = re.findall(r"http://127\.0\.0\.1:\d+/", process.stderr.readline())[0]
+        with start_browser() as browser, open_page(browser, address) as seen:
+            seen.wait()
+            before = offered(seen)
+            assert [(before,)] == ask(url, "select sum(offered_count) from marts.queue_days")
+            seen.page.evaluate("window.isOld = true")
+            site.pbx.insert("queue_calls", queue_call(datetime.now(UTC) - timedelta(days=1)))
+            assert site.run("load", "--destination", "postgres").code == 0
+            assert site.run("build", "--destination", "postgres").code == 0
+            seen.page.wait_for_timeout(5000)  # longer than it takes to ask again: built is not published
+            assert seen.page.evaluate("window.isOld") is True
+            assert site.run("publish", "--destination", "postgres").code == 0
+            seen.page.wait_for_function("() => !window.isOld")
+            seen.wait()
+            assert offered(seen) == before + 1
+            assert seen.complaints == []
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_dashboards_filters_have_indexes(site: Site, url: str) -> None:
