@@ -20,7 +20,7 @@ from pipelines.completion import completion
 from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
 from pipelines.doctor.findings import Finding, describe_finding
-from pipelines.errors import CallsError, SettingsWrong, UsageWrong
+from pipelines.errors import CallsError, SettingsWrong, UnexpectedPayload, UsageWrong
 from pipelines.examples import add_examples
 from pipelines.first_steps import set_up
 from pipelines.loading import Wish, open_budget, status_word
@@ -44,7 +44,7 @@ from pipelines.publishing import publish, published_folder
 from pipelines.records import ENDPOINTS
 from pipelines.report import load_dashboard, write_report
 from pipelines.sandbox.command import demo_settings, sandbox
-from pipelines.settings import Account, home, read_accounts
+from pipelines.settings import Account, home, read_accounts, read_sound_accounts
 from pipelines.signals import watch_signals
 from pipelines.status import describe_account, describe_budget
 from pipelines.tour import print_tour
@@ -91,9 +91,9 @@ def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, 
         log.info("calls run begins")
         night = Night()
         try:
-            target, found = read_target(destination), read_accounts(accounts)
+            target, (found, wrong) = read_target(destination), read_sound_accounts(accounts)
             with watch_signals() as stop, screen.watch_loads(stop) as watcher, screen.watch_build() as on_build:
-                night = run_night(found, target, Wish(on_budget=on_budget), watcher, on_build, jobs)
+                night = run_night(found, target, Wish(on_budget=on_budget), watcher, on_build, jobs, wrong)
         except CallsError as error:  # settings: there was no night
             night.errors.append(error)
         except Exception as error:
@@ -133,9 +133,9 @@ def load(
 ) -> None:
     """Read what is missing from the PBX into the raw tables."""
     wish = Wish(endpoints or ENDPOINTS, _again(first, last), on_budget, allow_shrink)
-    target, found = read_target(destination), read_accounts(accounts)
+    target, (found, wrong) = read_target(destination), read_sound_accounts(accounts)
     with watch_signals() as stop, screen.watch_loads(stop) as watcher:
-        loads = load_accounts(found, target, wish, watcher, jobs)
+        loads = load_accounts(found, target, wish, watcher, jobs, wrong)
         stopped = stop()
     if as_json:
         _print_json({"loads": [describe_load(load) for load in loads]})
@@ -231,11 +231,18 @@ def show_budget(accounts: tuple[str, ...], as_json: bool) -> None:
 @json_option
 def show_system_status(accounts: tuple[str, ...], as_json: bool) -> None:
     """What the PBX's operator (NOC) says of its system. Costs one request."""
-    found = []
+    found: list[dict[str, Any]] = []
+    errors: list[CallsError] = []
     for account in read_accounts(accounts):
-        with _client(account) as client:
-            payload = client.fetch_system_status()
-        found.append({"account": account.name, "status": status_word(payload), "payload": payload})
+        try:
+            with _client(account) as client:
+                payload = client.fetch_system_status()
+            orjson.dumps(payload)
+            found.append({"account": account.name, "status": status_word(payload), "payload": payload})
+        except CallsError as error:
+            errors.append(error)
+        except (TypeError, RecursionError):
+            errors.append(UnexpectedPayload(f"{account.name}: the system status is nested too deep to be shown."))
     if as_json:
         _print_json({"accounts": found})
     else:
@@ -243,6 +250,7 @@ def show_system_status(accounts: tuple[str, ...], as_json: bool) -> None:
             screen.out.print(
                 f"{one['account']}: {one['status'] or orjson.dumps(one['payload']).decode()}", markup=False
             )
+    _finish(errors)
 
 
 @cli.command(context_settings={"allow_extra_args": True})

@@ -101,7 +101,8 @@ class Coverage:
     unplaced: Mapping[str, int] = field(default_factory=dict)  # further rejected ones, of this day by their neighbours
     unfinished: Mapping[str, int] = field(default_factory=dict)
     offered_less: Mapping[str, int] = field(default_factory=dict)  # days kept as the PBX offered fewer, even none
-    other_names: Mapping[str, int] = field(default_factory=dict)  # records stored under an earlier filter
+    other_names: Mapping[str, int] = field(default_factory=dict)  # records stored under an earlier filter or zone
+    is_moved: bool = False  # of `other_names`: an earlier zone it was, so calls have gone to other days
     newest_at: str | None = None  # ISO instant of the newest call
     read_at: str | None = None  # ISO instant of the last package
 
@@ -136,9 +137,9 @@ class Coverage:
             return self
         if names == self.names and not self.timezone:
             return replace(self, timezone=timezone)
-        stored = {**self.other_names, **self.counts}
+        stored, is_moved = {**self.other_names, **self.counts}, self.is_moved or names == self.names
         afresh = replace(self, names=names, timezone=timezone or self.timezone, settled=Days(), counts={}, read_at=None)
-        return replace(afresh, offered_less={}, other_names=stored)
+        return replace(afresh, offered_less={}, other_names=stored, is_moved=is_moved)
 
 
 @dataclass(frozen=True)
@@ -191,14 +192,16 @@ def unread_ranges(coverage: Coverage, start: date | None, rules: Rules) -> list[
     return known.gaps(first, ended)
 
 
-def is_shrunk(coverage: Coverage, day: date, records: int) -> bool:
+def is_shrunk(coverage: Coverage, day: date, offered: DayRead) -> bool:
     """Whether the PBX offers less than is stored, so that replacing the day would lose calls.
 
-    Of a day stored under another names filter, only its coming back empty says so.
+    Of a day stored under another names filter, only its coming back empty says so; under another time zone, nothing.
     """
     key = day.isoformat()
+    # a record that tells its start no longer is rejected, and not gone
+    records = offered.records + max(0, offered.unplaced - coverage.unplaced.get(key, 0))
     if key in coverage.other_names:
-        return records == 0
+        return records == 0 and not coverage.is_moved
     return records < coverage.counts.get(key, 0)
 
 
@@ -222,6 +225,7 @@ def with_days(
     offered_less = {day.isoformat(): n for day, n in kept.items()}
     for low, high in _settled_ranges(span, {*unfinished, *offered_less}, now, rules):
         settled = settled.add(low, high)
+    other_names = {key: n for key, n in coverage.other_names.items() if key not in keys}
     return replace(
         coverage,
         settled=settled,
@@ -230,7 +234,8 @@ def with_days(
         rejected=_replaced(coverage.rejected, keys, {d: r.rejected for d, r in read.items()}),
         unplaced=_replaced(coverage.unplaced, keys, {d: r.unplaced for d, r in read.items()}),
         offered_less={key: n for key, n in coverage.offered_less.items() if key not in keys} | offered_less,
-        other_names={key: n for key, n in coverage.other_names.items() if key not in keys},
+        other_names=other_names,
+        is_moved=coverage.is_moved and bool(other_names),
         read_at=now.isoformat(),
     )
 

@@ -51,12 +51,12 @@ def read_envelope(body: bytes, whom: str) -> tuple[int, Data]:
         except ValueError:  # one bad text among the records, or worse
             answer = _read_leniently(body)
         code = orjson.loads(bytes(answer.code))
+        if isinstance(code, str) and code.isdecimal():
+            code = int(code)  # a ValueError where it is thousands of digits long
     except RecursionError:
         raise UnexpectedPayload(f"{whom} sent JSON that is nested too deep to be read.") from None
     except ValueError:  # not JSON, or not an object
         raise UnexpectedPayload(f"{whom} {_complaint(body)}") from None
-    if isinstance(code, str) and code.isdecimal():
-        code = int(code)
     if not isinstance(code, int) or isinstance(code, bool):
         raise UnexpectedPayload(f"{whom} sent {_kind(code)} as its code.")
     return code, answer.data or Raw(body) if isinstance(answer, Answer) else answer.data

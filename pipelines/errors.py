@@ -1,6 +1,7 @@
 """Every error a user can meet, each named by its remedy, each with the exit code a scheduler sees.
 
     CallsError                1   anything else
+    ├── Broken                1   nobody foresaw it
     ├── UsageWrong            2   an argument
     ├── UnexpectedPayload    65   the PBX sent what cannot be read
     ├── PbxUnavailable       69   no answer, or a server error, after every retry
@@ -16,6 +17,8 @@
 A message says what happened, to what, and what to do. It never holds a key, a query string or a phone number.
 """
 
+import traceback
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -23,6 +26,17 @@ class CallsError(Exception):
     """Something went wrong that the user can do something about."""
 
     exit_code: ClassVar[int] = 1
+
+
+class Broken(CallsError):
+    """Something that nobody foresaw. Its own text is left out: it may quote what must not be told."""
+
+    def __init__(self, what: str, error: BaseException | None = None) -> None:  # copied, it has its message alone
+        frames = traceback.extract_tb(error.__traceback__) if error else []
+        own = [frame for frame in frames if "pipelines" in Path(frame.filename).parts]
+        where = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
+        told = f"{what} broke ({type(error).__name__}{where}): this is a mistake in calls." if error else what
+        super().__init__(told)
 
 
 class UsageWrong(CallsError):

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import orjson
 
 from pipelines.budget import Budget, Usage
-from pipelines.client import Client
+from pipelines.client import Client, mask_numbers
 from pipelines.coverage import Stretch
-from pipelines.errors import BudgetSpent, CallsError
+from pipelines.errors import Broken, BudgetSpent, CallsError
 from pipelines.locks import hold_account
 from pipelines.packages import Package
 from pipelines.reading import AccountReader, Order, Progress, Signal, never
@@ -78,6 +78,8 @@ def load_account(
             _load(account, target, wish, watcher, loaded, clock)
     except CallsError as error:
         loaded.error = error
+    except Exception as error:  # noqa: BLE001 -- of this account; the others may be sound
+        loaded.error = Broken(f"{account.name}: the load", error)
     loaded.seconds = time.monotonic() - begun
     for warning in loaded.warnings:
         watcher.on_warning(account.name, warning)
@@ -125,7 +127,11 @@ def _load(
             if loaded.requests > before:
                 idle_since = time.monotonic()
             if package.error is not None:
-                _wait_or_raise(account, package.error, idle_since, wish, watcher, loaded)
+                try:
+                    _wait_or_raise(account, package.error, idle_since, wish, watcher, loaded)
+                except CallsError:
+                    loaded.warnings += [str(other) for other in reader.failed if other is not package.error]
+                    raise
 
 
 def _order(account: Account, wish: Wish) -> Order:
@@ -165,7 +171,7 @@ def _ask_status(client: Client, loaded: Loaded) -> tuple[Status | None, bool]:
 def status_word(payload: Any) -> str | None:
     """The status in a word. The article names no fields, so the usual ones are looked for."""
     if isinstance(payload, str):
-        return payload.replace("\0", "")[:80]
+        return mask_numbers("".join(filter(str.isprintable, payload))[:80])
     if isinstance(payload, list):
         return status_word(payload[0]) if payload else None
     if isinstance(payload, dict):

@@ -6,11 +6,12 @@ everything as it was published before. A signal ends the night after what was re
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from pipelines.errors import CallsError, Interrupted
+from pipelines.errors import CallsError, Interrupted, SettingsWrong
 from pipelines.loading import Loaded, Watcher, Wish, load_account
 from pipelines.models import ModelResult, build_models
 from pipelines.models.builds import building
@@ -22,6 +23,7 @@ from pipelines.workers import load_side_by_side
 
 # From the mildest to the gravest: what a run of several accounts ends with.
 GRAVITY = (0, 75, 65, 69, 77, 78, 2, 1)
+NONE: Mapping[str, SettingsWrong] = MappingProxyType({})
 BuildProgress = Callable[[str, int, int], None]
 
 
@@ -38,11 +40,20 @@ class Night:
 
 
 def run_night(
-    accounts: list[Account], target: Target, wish: Wish, watcher: Watcher, on_build: BuildProgress, jobs: int = 1
+    accounts: list[Account],
+    target: Target,
+    wish: Wish,
+    watcher: Watcher,
+    on_build: BuildProgress,
+    jobs: int = 1,
+    wrong: Mapping[str, SettingsWrong] = NONE,
 ) -> Night:
-    """Runs every step that can still do good. Never raises what can be told of it."""
+    """Runs every step that can still do good. Never raises what can be told of it.
+
+    `wrong` are accounts that cannot be loaded for their settings.
+    """
     night, begun = Night(), time.monotonic()
-    night.loads = load_accounts(accounts, target, wish, watcher, jobs)
+    night.loads = load_accounts(accounts, target, wish, watcher, jobs, wrong)
     stopped = watcher.stop()
     night.errors = load_errors(night.loads, stopped)
     try:
@@ -56,11 +67,18 @@ def run_night(
     return night
 
 
-def load_accounts(accounts: list[Account], target: Target, wish: Wish, watcher: Watcher, jobs: int = 1) -> list[Loaded]:
+def load_accounts(
+    accounts: list[Account],
+    target: Target,
+    wish: Wish,
+    watcher: Watcher,
+    jobs: int = 1,
+    wrong: Mapping[str, SettingsWrong] = NONE,
+) -> list[Loaded]:
     """Loads account by account, or `jobs` at once; an error is kept in its `Loaded`. A signal leaves out the rest."""
+    loads = [Loaded(name, error=error) for name, error in wrong.items()]
     if jobs > 1 and len(accounts) > 1:
-        return load_side_by_side(accounts, target, wish, watcher, jobs)
-    loads: list[Loaded] = []
+        return loads + load_side_by_side(accounts, target, wish, watcher, jobs)
     for account in accounts:
         loads.append(load_account(account, target, wish, watcher))
         if watcher.stop():

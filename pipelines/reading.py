@@ -100,8 +100,7 @@ class AccountReader:
         self._warnings: list[str] = []
         self._coverage: dict[str, Coverage] = {}
         self._lists: dict[str, list[_List]] = {}
-        self._failed: list[CallsError] = []
-        self._rezoned: set[str] = set()
+        self.failed: list[CallsError] = []  # lists that cannot be read, and why
         self._pages = PageAhead(self._fetch)
         for endpoint in order.endpoints:
             self._begin(endpoint, coverage.get(endpoint, Coverage()))
@@ -137,7 +136,7 @@ class AccountReader:
                 try:
                     self._read_page(endpoint, package, is_last=pages + 1 >= self._order.package_pages)
                 except (UnexpectedPayload, SettingsWrong) as error:  # of this list; the others may be sound
-                    self._failed.append(error)
+                    self.failed.append(error)
                     self._lists.pop(endpoint, None)
                 pages += 1
                 yield
@@ -145,15 +144,13 @@ class AccountReader:
             package.error = error
             return
         package.done = True
-        package.error = self._failed[0] if self._failed else None
+        package.error = self.failed[0] if self.failed else None
 
     def _begin(self, endpoint: str, stored: Coverage) -> None:
         names = self._order.names.get(endpoint, "")
         coverage = stored.under(names, self._order.timezone)
         if coverage.is_empty and not stored.is_empty:
-            if names == stored.names:
-                self._rezoned.add(endpoint)  # its calls move to other days, and some of those are left empty
-            what = "time zone" if endpoint in self._rezoned else "names filter"
+            what = "time zone" if names == stored.names else "names filter"
             self._warnings.append(f"{endpoint}: the {what} has changed, so its days are read again.")
         if self._order.again is not None:
             stretches = [self._order.again]
@@ -190,6 +187,7 @@ class AccountReader:
             timezone=order.timezone,
             loaded_at=self._now(),
             first=None if first is None else _midnight(first),
+            standing=self._coverage[endpoint].unplaced,
             # on a page below another, older than what was read: then `advance` goes back to where neighbours are
             otherwise=self._otherwise(endpoint, reading.stretch) if place.second is None else place.second - 1,
         )
@@ -245,8 +243,8 @@ class AccountReader:
         known = (coverage.counts, coverage.unplaced, coverage.other_names)
         stored = {day for each in known for day in days_within(each, *span)}
         offered = {day: _day_read(days.get(day, [])) for day in stored | days.keys()}
-        shrunk = {day: told.records for day, told in offered.items() if is_shrunk(coverage, day, told.records)}
-        kept = {} if self._order.allow_shrink or endpoint in self._rezoned else shrunk
+        shrunk = {day: told.records for day, told in offered.items() if is_shrunk(coverage, day, told)}
+        kept = {} if self._order.allow_shrink else shrunk
         read = {day: told for day, told in offered.items() if day not in kept}
         missed = {} if self._order.allow_shrink else _missed(coverage, read, days)
         for day in sorted(read):

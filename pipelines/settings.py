@@ -38,7 +38,9 @@ DEFAULTS: dict[str, float] = {
 BUDGET_DEFAULTS: dict[str, float] = {"requests": 100, "window_seconds": 900, "reserve_interactive": 5}
 BUDGET_KEYS = {"ledger", *BUDGET_DEFAULTS}
 KEYS = {"base_url", "api_key", "timezone", "start_date", "budget", "accounts", *DEFAULTS, *NAMES_PARAMETER.values()}
-NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+# As dlt would have it, too: it writes two _ as one, so that two such accounts would share a staging dataset.
+NAME = re.compile(r"(?=.{1,40}\Z)[a-z](_?[a-z0-9])*")
+LONGEST = 36_500  # as hours or days: what a setting of time may be
 SOME_URL = re.compile(r"[a-z][a-z0-9+.]+:/", re.IGNORECASE)
 T = TypeVar("T")
 
@@ -84,10 +86,27 @@ def read_accounts(only: tuple[str, ...] = ()) -> list[Account]:
     return [read_account(name) for name in account_names(only)]
 
 
+def read_sound_accounts(only: tuple[str, ...] = ()) -> tuple[list[Account], dict[str, SettingsWrong]]:
+    """The accounts whose settings can be used, and what is wrong with each of the others. Raises if all are wrong."""
+    sound: list[Account] = []
+    wrong: dict[str, SettingsWrong] = {}
+    for name in account_names(only):
+        try:
+            sound.append(read_account(name))
+        except SettingsWrong as error:
+            wrong[name] = error
+    if wrong and not sound:
+        raise next(iter(wrong.values()))
+    return sound, wrong
+
+
 def read_account(name: str) -> Account:
     """One account's settings, each checked."""
     if not NAME.fullmatch(name):
-        raise SettingsWrong(f"The account name '{name}' cannot be used: lower-case letters, digits and _, 40 at most.")
+        raise SettingsWrong(
+            f"The account name '{name}' cannot be used: lower-case letters and digits, with single _ between "
+            "them, 40 at most."
+        )
     _check_keys(name)
     zone = _get(name, "timezone", _zone)
     base_url = _get(name, "base_url", _base_url)
@@ -108,8 +127,8 @@ def read_account(name: str) -> Account:
         limits=limits,
         ledger=_budget(name, "ledger", _ledger) or home() / "ledger.sqlite",
         rules=Rules(
-            settle_hours=_or_default(name, "settle_hours", _not_negative),
-            open_call_days=int(_or_default(name, "open_call_days", _not_negative)),
+            settle_hours=_or_default(name, "settle_hours", _time),
+            open_call_days=int(_or_default(name, "open_call_days", _time)),
         ),
         package_pages=int(_or_default(name, "package_pages", _whole)),
         warnings=warnings,
@@ -316,7 +335,14 @@ def _not_negative(value: Any) -> float:
     except (TypeError, ValueError):
         raise ValueError("it has to be a number") from None
     if not 0 <= number < 1e9:
-        raise ValueError("it has to be 0 or more")
+        raise ValueError("it has to be 0 or more, and less than a thousand million")
+    return number
+
+
+def _time(value: Any) -> float:
+    number = _not_negative(value)
+    if number > LONGEST:
+        raise ValueError(f"it has to be {LONGEST} at most")
     return number
 
 

@@ -32,6 +32,16 @@ from pipelines.settings import Account, full_path, home
 from pipelines.voipcloud import TABLES, Status, read_coverage, voipcloud
 
 DATASET = "raw"
+TAKEN = {
+    "raw",
+    "staging",
+    "intermediate",
+    "marts",
+    "seeds",
+    "readers",
+    "system",
+    "temp",
+}  # in SQL, beside a file's name
 GLANCE_SECONDS = 3.0  # `status` has the warehouse open for a moment
 Engine = Literal["duckdb", "postgres"]
 Step = Literal["restore", "write"]
@@ -87,7 +97,9 @@ def read_target(engine: Engine) -> Target:
     credentials = credentials or dlt.config.get(f"destination.{engine}.credentials")
     if engine == "duckdb":
         text = str(credentials or "warehouse.duckdb").removeprefix("duckdb:///")
-        return Target(engine, str(full_path(text)))
+        path = full_path(text)
+        _check_path(path)
+        return Target(engine, str(path))
     if not credentials:
         raise SettingsWrong(
             'The Postgres warehouse has no address. Set credentials = "postgresql://…" in [destination.postgres] of '
@@ -95,6 +107,20 @@ def read_target(engine: Engine) -> Target:
         )
     postgres.parse_url(str(credentials))
     return Target(engine, str(credentials))
+
+
+def _check_path(path: Path) -> None:
+    """DuckDB names a warehouse by its file, and dlt and dbt write paths into SQL as they are."""
+    if path.stem.lower() in TAKEN:
+        raise SettingsWrong(
+            f"The warehouse cannot be named {path.name}: '{path.stem.lower()}' means something else in SQL. Choose "
+            "another name in credentials of [destination.duckdb], or DESTINATION__DUCKDB__CREDENTIALS."
+        )
+    for place in (path, home()):
+        if "'" in str(place):
+            raise SettingsWrong(
+                f"The path {place} holds a ', which SQL takes for an end. Put warehouse and CALLS_HOME elsewhere."
+            )
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import CallsError, Interrupted
+from pipelines.errors import Broken, CallsError, Interrupted
 from pipelines.loading import Loaded, Watcher, Wish, load_account
 from pipelines.settings import Account
 from pipelines.warehouse import Step, Target, answer, open_for_writing
@@ -123,7 +123,9 @@ def _try(step: Step, account: str, target: Target) -> CallsError | None:
 
 def _ended(worker: _Worker) -> CallsError:
     code = worker.process.exitcode
-    how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+    if code is None or code >= 0:
+        return Broken(f"{worker.account}: the process that loaded this account ended by itself (exit code {code}).")
+    how = signal.Signals(-code).name
     return Interrupted(
         f"{worker.account}: the process that loaded this account was ended from outside ({how}). What was loaded "
         "stands, and the next run reads the rest. Was memory short? Fewer --jobs need less."

@@ -45,6 +45,8 @@ BAD_SETTINGS = [
     ("timeout_seconds", "soon", "a number"),
     ("package_pages", "1.5", "a whole number"),
     ("settle_hours", "-1", "0 or more"),
+    ("settle_hours", "100000000", "36500 at most"),
+    ("open_call_days", "1000000", "36500 at most"),
     ("queues_names", '["Sales", "Support, level 2"]', "separates names by commas"),
     ("budget.requests", "-3", "0 or more"),
     ("budget.requests", "nan", "0 or more"),
@@ -61,6 +63,8 @@ BAD_SETTINGS = [
     ("accounts.B d.base_url", "https://au.voipcloud.online", "lower-case letters"),
     ("accounts.north.timezone", "UTC", "north: the setting api_key is missing"),
 ]
+# dlt writes each of them as it writes another name, and so would give the two one staging dataset.
+BAD_NAMES = ["au__1", "au_", "a" * 41, "1a", "Au"]
 
 BAD_ARGUMENTS = [
     (["lod"], "did you mean 'load'?"),
@@ -119,6 +123,15 @@ def test_a_bad_setting(site: Site, name: str, value: str, words: str) -> None:
     assert not site.pbx.arrivals
 
 
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_bad_name(site: Site, name: str) -> None:
+    """An account's name that is no plain one ends with 78, and costs no request."""
+    (site.folder / ".dlt").mkdir()
+    (site.folder / ".dlt" / "config.toml").write_text(f'[sources.voipcloud.accounts.{name}]\ntimezone = "UTC"\n')
+    assert_told(night.run(site, "budget"), 78, f"The account name '{name}' cannot be used")
+    assert not site.pbx.arrivals
+
+
 @pytest.mark.parametrize(("arguments", "words"), BAD_ARGUMENTS)
 def test_a_bad_argument(site: Site, arguments: list[str], words: str) -> None:
     """An argument that cannot be used ends with 2, says which, and costs no request."""
@@ -154,6 +167,24 @@ def test_a_warehouse_that_is_none(site: Site, monkeypatch: pytest.MonkeyPatch, c
         monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", place)
         assert_told(site.run(command), 78)
     assert not site.pbx.arrivals
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("raw.duckdb", "cannot be named raw.duckdb"),
+        ("Marts.duckdb", "cannot be named Marts.duckdb"),
+        ("readers.duckdb", "cannot be named readers.duckdb"),
+        ("o'brien/warehouse.duckdb", "holds a '"),
+    ],
+)
+def test_a_warehouse_that_sql_cannot_name(site: Site, monkeypatch: pytest.MonkeyPatch, place: str, words: str) -> None:
+    """A path that DuckDB, dlt or dbt would take for something else ends with 78, before the first request."""
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", place)
+    for command in ("load", "run"):
+        assert_told(site.run(command), 78, words)
+    assert not site.pbx.arrivals
+    assert_told(site.run("doctor"), 78)
 
 
 def test_no_folder_for_the_warehouse(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,38 @@ def test_json(site: Site) -> None:
     assert failed["error"]["exit_code"] == 77
 
 
+def test_system_status_of_several(make_site: MakeSite) -> None:
+    """One account's refusal leaves the others' words to be told; they hold no phone number and nothing that a terminal
+    would obey; one nested too deep is an error, and not a traceback."""
+    word = {"status": "down, ring +61 491 570 006 \x1b[31mnow\nat once"}
+    deep: object = "ok"
+    for _ in range(250):
+        deep = [deep]
+    names = {"north": word, "south": {"status": "operational"}, "west": deep}
+    site = make_site(*(Account(name, {}, name=name, system_status=said) for name, said in names.items()))
+    site.pbx.fault("401", times=None, account="south")
+    ran = site.run("system-status", "--json")
+    assert_told(ran, 77, "south: the PBX")
+    assert [one["account"] for one in orjson.loads(ran.out)["accounts"]] == ["north", "west"]
+    ran = site.run("system-status")
+    assert_told(ran, 77)
+    assert ran.out.startswith("north: down, ring")
+    assert "\x1b" not in ran.out
+    ran = site.run("load")
+    assert "'down, ring" in ran.err
+    assert_told(ran, 77)
+
+
+def test_two_lists_that_cannot_be_read(make_site: MakeSite) -> None:
+    """Each of them is told of, whichever the run ends with, and whatever else ends it."""
+    site = make_site(Account("key", {"user_calls": CALLS_OF_A_DAY}))
+    site.pbx.fault("data_null", times=None, endpoint="user_calls")
+    site.pbx.fault("400", times=None, endpoint="queue_calls")
+    assert_told(site.run("load"), 65, "get-user-calls", "get-queue-calls")
+    site.set_setting("budget.requests", "11")
+    assert_told(site.run("load", "--on-budget", "stop"), 75, "sent null where a list")
+
+
 def test_the_gravest_code(make_site: MakeSite) -> None:
     """One account's failure does not stop the next; the run ends with the gravest code, and a word for each."""
     calls = {"user_calls": CALLS_OF_A_DAY}

@@ -196,7 +196,27 @@ def test_fewer_records_than_stored_are_noticed(stored: int, other: int, offered:
     """Fewer than stored under this names filter, or none of what another filter stored."""
     key = FIRST.isoformat()
     coverage = Coverage(counts={key: stored} if stored else {}, other_names={key: other} if other else {})
-    assert is_shrunk(coverage, FIRST, offered) == shrunk
+    assert is_shrunk(coverage, FIRST, DayRead(offered)) == shrunk
+
+
+def test_a_record_that_lost_its_start_is_not_missing() -> None:
+    """What is offered without a start, more of it than stands in the day, may be what was stored with one."""
+    key = FIRST.isoformat()
+    coverage = Coverage(counts={key: 5}, unplaced={key: 1})
+    told = [DayRead(4, unplaced=number) for number in (0, 1, 2)]
+    assert [is_shrunk(coverage, FIRST, each) for each in told] == [True, True, False]
+
+
+def test_days_of_another_time_zone_may_be_left_empty() -> None:
+    """Until all of them were read in the new zone, through a change of names too; then fewer records count again."""
+    old = Coverage(timezone="UTC", counts={FIRST.isoformat(): 5, (FIRST + DAY).isoformat(): 5}, read_at=NOW.isoformat())
+    new = old.under("", "Europe/Berlin")
+    for coverage in (new, new.under("Sales"), Coverage.from_state(new.to_state())):
+        half = with_days(coverage, {FIRST: DayRead(3)}, {}, (FIRST, FIRST + DAY), NOW, Rules())
+        assert not is_shrunk(half, FIRST + DAY, DayRead())
+        whole = with_days(half, {FIRST + DAY: DayRead()}, {}, (FIRST, FIRST + 2 * DAY), NOW, Rules())
+        assert (whole.is_moved, is_shrunk(whole, FIRST, DayRead(2))) == (False, True)
+    assert is_shrunk(old.under("Sales"), FIRST, DayRead())
 
 
 def test_another_names_filter_starts_again() -> None:

@@ -6,9 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from pipelines.coverage import DAY, Stretch
+from pipelines.errors import PbxUnavailable
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.wire import Row, Style
-from tests.conftest import Site, as_stored, as_told, assert_days, assert_truth, queue_call, user_call
+from pipelines.voipcloud import read_coverage
+from pipelines.warehouse import read_local_state
+from tests.conftest import Site, as_stored, as_told, assert_days, assert_truth, queue_call, queue_table, user_call
 
 MakeSite = Callable[..., Site]
 FIRST = datetime(2026, 5, 4, tzinfo=UTC)
@@ -164,6 +167,31 @@ def test_another_time_zone(make_site: MakeSite) -> None:
     assert "queue_calls: the time zone has changed, so its days are read again." in loaded.warnings
     assert_truth(site)
     assert site.load(clock=clock).warnings == []
+
+
+@pytest.mark.parametrize("is_cut_short", [True, False])
+def test_another_time_zone_in_two_runs(make_site: MakeSite, is_cut_short: bool) -> None:
+    """The same where the first run in the right zone does not come to an end, or is told to read some days only: the
+    next one, too, leaves no call on the day on which it stood."""
+    old = [FIRST + timedelta(days=10 * n, hours=26) for n in range(3)]
+    new = [FIRST + timedelta(days=40, seconds=20 * n) for n in range(12_000)]
+    account = Account(
+        "key", {"queue_calls": queue_table(old + new)}, Style(instants="naive", timezone="America/New_York")
+    )
+    site = make_site(account, settings={"timezone": "UTC", "package_pages": "1"})
+    clock = (FIRST + timedelta(days=60)).timestamp
+    assert site.load(clock=clock).error is None
+    site.set_setting("timezone", "America/New_York")
+    if is_cut_short:
+        site.pbx.fault("503", times=3, after=1, endpoint="queue_calls")
+        assert isinstance(site.load(clock=clock).error, PbxUnavailable)
+    else:
+        assert site.load(clock=clock, again=Stretch((FIRST + timedelta(days=15)).date(), None)).error is None
+    ended = site.load(clock=clock)
+    assert ended.error is None
+    assert not any("fewer" in warning for warning in ended.warnings)
+    assert_truth(site)
+    assert not read_coverage(read_local_state("main"))["queue_calls"].is_moved
 
 
 def test_names_filter_leaves_no_rejects_behind(make_site: MakeSite) -> None:

@@ -213,6 +213,45 @@ def test_a_record_without_a_start_alone_for_nights(make_site: MakeSite, hours: i
         assert_days(raw)
 
 
+def test_a_call_that_loses_its_start(make_site: MakeSite) -> None:
+    """It goes to the rejected, without holding back what else came in of its day; and back when it is mended."""
+    open_call: Row = {"call_finished_at": None, "call_answered_at": None, "status": None, "answered_by_user_name": None}
+    rows = [queue_call(FIRST + timedelta(hours=23), **open_call)]
+    rows += [queue_call(FIRST + timedelta(hours=hour)) for hour in (11, 10, 9)]
+    site = make_site(Account("key", {"queue_calls": rows}))
+    site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
+    assert site.load(clock=(FIRST + DAY).timestamp).error is None
+    site.pbx.replace("queue_calls", 0, queue_call(FIRST + timedelta(hours=23)))
+    site.pbx.replace("queue_calls", 2, queue_call(FIRST + timedelta(hours=10), queue_name="no start"))
+    ended = site.load(clock=(FIRST + 2 * DAY).timestamp)
+    assert (ended.error, ended.warnings) == (None, [])
+    raw = site.raw()
+    assert Counter(row["call_finished_at"] is None for row in raw["queue_calls"]) == {False: 3}
+    assert [row["call_day"] for row in raw["rejected_records"]] == [FIRST.date()]
+    assert_days(raw)
+    site.pbx.faults.clear()
+    ended = site.load(clock=(FIRST + 3 * DAY).timestamp)
+    assert (ended.error, ended.warnings) == (None, [])
+    assert_truth(site)
+    assert site.raw()["rejected_records"] == []
+
+
+def test_the_last_of_a_day_without_a_start(make_site: MakeSite) -> None:
+    """A record without a start between the calls of two days stands once, with those below, also when the day below
+    has settled, or only the day above is asked for."""
+    rows = [queue_call(FIRST + timedelta(hours=9)), queue_call(FIRST + timedelta(hours=22), queue_name="no start")]
+    site = make_site(Account("key", {"queue_calls": rows}))
+    site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
+    for number in range(1, 7):
+        now = FIRST + number * DAY
+        site.pbx.insert("queue_calls", queue_call(now + timedelta(hours=1)))
+        assert site.load(clock=(now + timedelta(hours=2)).timestamp).error is None
+        assert [row["call_day"] for row in site.raw()["rejected_records"]] == [FIRST.date()]
+    assert site.load(again=Stretch(FIRST.date() + DAY, None)).error is None
+    assert [row["call_day"] for row in site.raw()["rejected_records"]] == [FIRST.date()]
+    assert_days(site.raw())
+
+
 def without_starts(rows: list[Any]) -> list[Any]:
     """Takes their starts from the records of one queue."""
     return [row | {"call_start_at": None} if row["queue_name"] == "no start" else row for row in rows]

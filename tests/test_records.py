@@ -18,6 +18,8 @@ from pipelines.records import (
 from pipelines.records.columns import FIELDS
 from tests.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, record
 
+DURATIONS = ("call_duration", "conversation_duration")
+
 
 def seconds_after_noon(page: Page) -> list[int]:
     """The page's seconds, counted from noon."""
@@ -56,7 +58,7 @@ user_taken = [
     ("call_duration", 35.0, 35),
     ("call_duration", "", None),
     ("call_duration", None, None),
-    ("call_duration", 2**63 - 1, 2**63 - 1),
+    ("call_duration", 2**31 - 1, 2**31 - 1),
     ("conversation_duration", "0", 0),
     ("is_inbound", 0, False),
     ("is_inbound", "1", True),
@@ -177,6 +179,29 @@ def test_records_that_have_no_wanted_neighbour() -> None:
         page = parse("queue_calls", rows, first=noon + first, otherwise=noon + 99)
         assert seconds_after_noon(page) == expected
         assert [bad.has_start for bad in page.rejected] == [False, False]
+
+
+def test_what_stands_below_already_is_not_lifted() -> None:
+    """Of the records without a start that lie above a day which is not wanted, as many as stand in it stay there."""
+    rows = [*in_seconds(-10), {}, {}, {}, *in_seconds(-20)]
+    first = int(NOON.timestamp()) - 15
+    for standing, expected in ((0, [-10, -10, -10]), (2, [-10, -20, -20]), (9, [-20, -20, -20])):
+        page = parse("queue_calls", rows, first=first, standing={"2026-10-08": standing})
+        assert seconds_after_noon(page) == [-10, *expected, -20]
+
+
+def test_a_start_in_the_future_tells_no_place() -> None:
+    """A call of more than two days from now is rejected, and stands with the row below; so is one longer than any."""
+    rows: list[Any] = [record("queue_calls", start) for start in ("2038-01-19T03:14:07Z", "2026-10-11T12:00:01Z")]
+    page = parse("queue_calls", [*rows, record("queue_calls", "2026-10-11T12:00:00Z"), *in_seconds(0)])
+    assert [(bad.row, bad.reason, bad.has_start) for bad in page.rejected] == [
+        (row, "call_start_at is in the future", False) for row in (0, 1)
+    ]
+    assert seconds_after_noon(page) == [259_200, 259_200, 259_200, 0]
+    calls = [record("user_calls") | {name: seconds} for name in DURATIONS for seconds in (2**31, 2**31 - 1)]
+    assert [(bad.row, bad.reason) for bad in parse("user_calls", calls).rejected] == [
+        (row, f"{name} is longer than any call") for row, name in zip((0, 2), DURATIONS, strict=True)
+    ]
 
 
 def test_days_part_at_midnight() -> None:

@@ -24,7 +24,8 @@ REASON = re.compile(
     r"|[a-z_]+ is (missing|negative|not a text|not a whole number|not 0 or 1|before [a-z_]+)"
     r"|[a-z_]+ is not an ISO 8601 date and time in [A-Za-z_/]+"
     r"|[a-z_]+ holds a NUL character, which Postgres cannot store"
-    r"|call_start_at is not in the list's order, newest first"
+    r"|call_start_at is (not in the list's order, newest first|in the future)"
+    r"|[a-z_]+ is longer than any call"
 )
 
 
@@ -50,7 +51,7 @@ def clean_pages(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]], str]:
             elif kind == TEXT:
                 row[name] = draw(texts.filter(lambda text: text is None or "\0" not in text))
             else:
-                row[name] = draw(st.integers(0, 1 if kind == FLAG else 2**63 - 1))
+                row[name] = draw(st.integers(0, 1 if kind == FLAG else 2**31 - 1))
         row |= {name: "Sales" for name in REQUIRED[endpoint] if row[name] is None}
         rows.append(row | draw(st.sampled_from(({}, {}, {"unique_call_id": "x-1", "tags": [1, None]}))))
     return endpoint, rows, zone

@@ -1,6 +1,8 @@
 """Many PBXs at once, into either warehouse: none is lost or doubled, and none suffers from what another meets."""
 
 import json
+import pickle
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,8 +11,12 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
+from pipelines.errors import Broken
+from pipelines.loading import Watcher, Wish, load_account
 from pipelines.postgres import hold_account
 from pipelines.sandbox.account import Account
+from pipelines.settings import read_accounts
+from pipelines.warehouse import read_target
 from tests.conftest import Ran, Site, assert_truth, queue_call, queue_table, ringgroup_call, user_call
 from tests.postgres_site import assert_truth_in, server, url
 
@@ -97,6 +103,39 @@ def slow(make_site: MakeSite) -> Iterator[Site]:
     site.pbx.fault("hang", seconds=60, account="slow", endpoint="queue_calls")
     yield site
     site.pbx.faults.clear()
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_setting_of_one_account_is_wrong(make_site: MakeSite, jobs: str) -> None:
+    """It is that account's error, and the night of the others goes on: loaded, published, told of."""
+    site = make_site(account("north"), account("south"))
+    site.set_setting("accounts.north.timezone", "Australia/Sydny")
+    night = site.run("run", "--jobs", jobs, "--json")
+    assert night.code == 78
+    told = {load["account"]: load["error"] for load in json.loads(night.out)["loads"]}
+    assert (told["south"], "north: the setting timezone" in told["north"]["message"]) == (None, True)
+    assert (site.folder / "published" / "calls.duckdb").exists()
+    assert_truth(site, "south")
+    assert site.run("load", "--jobs", jobs).code == 78
+    site.set_setting("accounts.south.timezone", "Mars")
+    assert site.run("load", "--jobs", jobs).code == 78
+
+
+def test_what_nobody_foresaw(make_site: MakeSite) -> None:
+    """It is its account's error, says where and not what it held, and the next run has the truth."""
+    site = make_site(account("main"))
+
+    def break_down(*_: object) -> None:
+        raise ZeroDivisionError("key-main")
+
+    loaded = load_account(read_accounts()[0], read_target("duckdb"), Wish(), Watcher(on_page=break_down))
+    assert isinstance(loaded.error, Broken)
+    assert re.fullmatch(
+        r"main: the load broke \(ZeroDivisionError in [a-z_]+\.py, line \d+\): this is a mistake in calls\.",
+        str(pickle.loads(pickle.dumps(loaded.error))),  # noqa: S301 -- as it comes from another process
+    )
+    assert site.load("main").error is None
+    assert_truth(site, "main")
 
 
 @pytest.mark.parametrize("engine", ["duckdb", pytest.param("postgres", marks=pytest.mark.soak)])

@@ -18,7 +18,7 @@ NOON = datetime(2026, 10, 8, 12, tzinfo=UTC)
 NUMBERS = ("+61491570006", "+6125550100", "+442079460123", "+15550100")
 
 
-def parse(endpoint: str, records: Sequence[Any], timezone: str = "UTC", **where: int) -> Page:
+def parse(endpoint: str, records: Sequence[Any], timezone: str = "UTC", **where: Any) -> Page:
     """One page of the account `main`, of records as the wire's JSON would have them, or of JSON texts."""
     texts = [Raw(record if isinstance(record, bytes) else orjson.dumps(record)) for record in records]
     return parse_page(endpoint, texts, account="main", timezone=timezone, loaded_at=NOW, **({"otherwise": 0} | where))

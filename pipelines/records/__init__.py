@@ -6,9 +6,11 @@ fields are kept as JSON in `extra`. Nothing is dropped: a record is in the table
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +40,9 @@ DAY_SECONDS = 86_400
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 # As many records and none readable is another API, not a few bad records.
 HOPELESS_RECORDS = 10
+AHEAD = timedelta(days=2)  # a start further in the future is a mistake, whatever the clocks and the zone
+LONGEST_SECONDS = 2**31 - 1  # as far as SQL's intervals go; -1 without its sign is beyond
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 REJECTED_SCHEMA = pa.schema(
     [
@@ -114,12 +119,14 @@ def parse_page(
     timezone: str,
     loaded_at: datetime,
     first: int | None = None,
+    standing: Mapping[str, int] = NOTHING,
     otherwise: int,
 ) -> Page:
     """Types one page of wire records, JSON texts, newest first; `first` (Unix seconds) is where what is wanted begins.
 
     Naive instants are read in `timezone`; in the autumn hour that comes twice, as the order of the list says. Records
-    that tell no start and have no neighbour that is wanted count as of the second `otherwise`.
+    that tell no start and have no neighbour that is wanted count as of the second `otherwise`, but for as many as are
+    `standing` in the day below already, by ISO date.
     Raises `UnexpectedPayload` where the list is not newest first, or where of `HOPELESS_RECORDS` none can be read.
     """
     try:
@@ -130,8 +137,13 @@ def parse_page(
     for row, reason in _check(endpoint, typed.table):
         reasons.setdefault(row, reason)
     at = pc.divide(typed.table[instants.START].cast(NUMBER), 1_000_000)
+    soon = int((loaded_at + AHEAD).timestamp())
     told = pc.indices_nonzero(pc.is_valid(at)).to_numpy().tolist()
     starts = dict(zip(told, at.drop_null().to_numpy().tolist(), strict=True))
+    if starts and max(starts.values()) > soon:
+        for row in [row for row, second in starts.items() if second > soon]:
+            reasons.setdefault(row, "call_start_at is in the future")
+            del starts[row]
     for row in out_of_place(starts):
         reasons.setdefault(row, "call_start_at is not in the list's order, newest first")
         del starts[row]
@@ -145,10 +157,10 @@ def parse_page(
     if reasons:
         rows = [row for row in rows if row not in reasons]
         table, extra = table.take(pa.array(rows, NUMBER)), extra.take(pa.array(rows, NUMBER))
-    seconds = _filled(starts, len(records), first, otherwise)
-    places = _filled(
-        starts | {row: at for row, at in typed.twice.items() if row in starts}, len(records), first, otherwise
-    )
+    missing = _Missing(first, standing, otherwise)
+    seconds = missing.fill(starts, len(records))
+    twice = {row: second for row, second in typed.twice.items() if row in starts}
+    places = missing.fill(starts | twice, len(records))
     return Page(
         seconds=seconds,
         paged_by=places,
@@ -167,7 +179,7 @@ def split_days(page: Page) -> Iterator[tuple[date, Page]]:
     while start < len(page.seconds):
         day = page.seconds[start] // DAY_SECONDS
         stop = bisect_right(page.seconds, -day * DAY_SECONDS, lo=start, key=lambda second: -second)
-        yield date.fromordinal(EPOCH_ORDINAL + day), page.slice(start, stop)
+        yield _date(day), page.slice(start, stop)
         start = stop
 
 
@@ -192,30 +204,47 @@ def _check(endpoint: str, typed: pa.Table) -> list[tuple[int, str]]:
     for name, kind in FIELDS[endpoint].items():
         if kind == NUMBER:
             note(pc.less(typed[name], 0), f"{name} is negative")
+            note(pc.greater(typed[name], LONGEST_SECONDS), f"{name} is longer than any call")
         elif kind == TEXT:
             note(pc.match_substring(typed[name], "\0"), f"{name} holds a NUL character, which Postgres cannot store")
     return found
 
 
-def _filled(starts: dict[int, int], size: int, first: int | None, otherwise: int) -> list[int]:
-    """A second for every wire row: one that tells none has that of the row below, or where the row below is older than
-    `first` or is none, that of the row above, and where that is none too, `otherwise`: it must not be left to a day
-    that nobody reads.
+@dataclass(frozen=True)
+class _Missing:
+    """Where records belong that tell no start; see `parse_page`."""
 
-    Below, because a call that arrives above must not move it to another day, and because it then belongs to what is
-    read again where a page's edge cuts it off from the row below.
-    """
-    if len(starts) == size:
-        return list(starts.values())
-    above, below = None, None
-    lifted = [above := starts.get(row, above) for row in range(size)]
-    seconds = []
-    for row in reversed(range(size)):
-        below = starts.get(row, below)
-        is_wanted = below is not None and (first is None or below >= first or row in starts)
-        second = below if is_wanted else lifted[row]
-        seconds.append(otherwise if second is None else second)
-    return seconds[::-1]
+    first: int | None
+    standing: Mapping[str, int]
+    otherwise: int
+
+    def fill(self, starts: dict[int, int], size: int) -> list[int]:
+        """A second for every wire row: one that tells none has that of the row below, or where the row below is older
+        than `first` or is none, that of the row above, and where that is none too, `otherwise`: it must not be left
+        to a day that nobody reads.
+
+        Below, because a call that arrives above must not move it to another day, and because it then belongs to what
+        is read again where a page's edge cuts it off from the row below.
+        """
+        if len(starts) == size:
+            return list(starts.values())
+        above, below = None, None
+        lifted = [above := starts.get(row, above) for row in range(size)]
+        seconds, found = [], Counter[int]()
+        for row in reversed(range(size)):
+            below = starts.get(row, below)
+            is_wanted = below is not None and (self.first is None or below >= self.first or row in starts)
+            if below is not None and row not in starts:
+                day = below // DAY_SECONDS
+                found[day] += 1
+                is_wanted = is_wanted or found[day] <= self.standing.get(_date(day).isoformat(), 0)
+            second = below if is_wanted else lifted[row]
+            seconds.append(self.otherwise if second is None else second)
+        return seconds[::-1]
+
+
+def _date(day: int) -> date:
+    return date.fromordinal(EPOCH_ORDINAL + day)
 
 
 def _stamped(endpoint: str, typed: pa.Table, extra: pa.Array, account: str, loaded_at: datetime) -> pa.Table:
