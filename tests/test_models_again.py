@@ -4,10 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from pipelines.models import build_models, create_missing_raw
+from pipelines.models import build_models, create_missing_raw, run_dbt
 from tests.models_data import Row, random_day, store_accounts, store_days
 from tests.models_warehouses import Warehouse, read_marts, statements
 
+ONLY = ("build", "--exclude-resource-type", "test", "unit_test")  # models and seeds
 RELOADED = date(2026, 5, 20)
 NIGHTS = [RELOADED + timedelta(days=n) for n in range(-8, 9)]
 
@@ -41,13 +42,13 @@ def test_a_reload_leaves_journeys_over_midnight_whole(tmp_path: Path) -> None:
     with statements(warehouse) as execute:
         store_accounts(execute, {"main": "UTC"})
         store_days(execute, "queue_calls", days, datetime(2026, 6, 10, tzinfo=UTC))
-    build_models(warehouse, tmp_path / "dbt")
+    run_dbt(warehouse, tmp_path / "dbt", ONLY)
     whole = read_marts(warehouse)["caller_journeys"]
     assert len(whole) == len(NIGHTS) - 1
     with statements(warehouse) as execute:
         again = {("main", RELOADED): days["main", RELOADED]}
         store_days(execute, "queue_calls", again, datetime(2026, 6, 11, tzinfo=UTC))
-    build_models(warehouse, tmp_path / "dbt")
+    run_dbt(warehouse, tmp_path / "dbt", ONLY)
     assert read_marts(warehouse)["caller_journeys"] == whole
 
 
