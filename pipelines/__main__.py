@@ -20,10 +20,10 @@ from pipelines.completion import completion
 from pipelines.coverage import DAY, Stretch, check_day
 from pipelines.doctor import examine
 from pipelines.doctor.findings import Finding, describe_finding
-from pipelines.errors import CallsError, SettingsWrong, UnexpectedPayload, UsageWrong
+from pipelines.errors import Broken, CallsError, SettingsWrong, UsageWrong
 from pipelines.examples import add_examples
 from pipelines.first_steps import set_up
-from pipelines.loading import Wish, open_budget, status_word
+from pipelines.loading import Wish, describe_status, open_budget
 from pipelines.logbook import open_log
 from pipelines.lost.command import lost
 from pipelines.models import build_docs
@@ -98,7 +98,7 @@ def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, 
             night.errors.append(error)
         except Exception as error:
             log.critical("the run broke: %s", type(error).__name__)
-            night.errors.append(CallsError(f"The run broke ({type(error).__name__}): this is a mistake in calls."))
+            night.errors.append(Broken.by(error, "The run"))
             _tell(night, log.warning)
             raise
         _tell(night, log.warning)
@@ -232,24 +232,22 @@ def show_budget(accounts: tuple[str, ...], as_json: bool) -> None:
 def show_system_status(accounts: tuple[str, ...], as_json: bool) -> None:
     """What the PBX's operator (NOC) says of its system. Costs one request."""
     found: list[dict[str, Any]] = []
+    lines: list[str] = []
     errors: list[CallsError] = []
     for account in read_accounts(accounts):
         try:
             with _client(account) as client:
                 payload = client.fetch_system_status()
-            orjson.dumps(payload)
-            found.append({"account": account.name, "status": status_word(payload), "payload": payload})
+            word, text = describe_status(payload, account.name)
+            found.append({"account": account.name, "status": word, "payload": payload})
+            lines.append(f"{account.name}: {word or text}")
         except CallsError as error:
             errors.append(error)
-        except (TypeError, RecursionError):
-            errors.append(UnexpectedPayload(f"{account.name}: the system status is nested too deep to be shown."))
     if as_json:
         _print_json({"accounts": found})
     else:
-        for one in found:
-            screen.out.print(
-                f"{one['account']}: {one['status'] or orjson.dumps(one['payload']).decode()}", markup=False
-            )
+        for line in lines:
+            screen.out.print(line, markup=False)
     _finish(errors)
 
 

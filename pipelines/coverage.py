@@ -225,7 +225,7 @@ def with_days(
     offered_less = {day.isoformat(): n for day, n in kept.items()}
     for low, high in _settled_ranges(span, {*unfinished, *offered_less}, now, rules):
         settled = settled.add(low, high)
-    other_names = {key: n for key, n in coverage.other_names.items() if key not in keys}
+    other_names = _replaced(coverage.other_names, keys, {})
     return replace(
         coverage,
         settled=settled,

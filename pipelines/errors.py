@@ -19,7 +19,7 @@ A message says what happened, to what, and what to do. It never holds a key, a q
 
 import traceback
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class CallsError(Exception):
@@ -31,12 +31,12 @@ class CallsError(Exception):
 class Broken(CallsError):
     """Something that nobody foresaw. Its own text is left out: it may quote what must not be told."""
 
-    def __init__(self, what: str, error: BaseException | None = None) -> None:  # copied, it has its message alone
-        frames = traceback.extract_tb(error.__traceback__) if error else []
-        own = [frame for frame in frames if "pipelines" in Path(frame.filename).parts]
+    @classmethod
+    def by(cls, error: BaseException, what: str) -> Self:
+        """`what` broke, by which kind of error, and where in our own code."""
+        own = [f for f in traceback.extract_tb(error.__traceback__) if "pipelines" in Path(f.filename).parts]
         where = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
-        told = f"{what} broke ({type(error).__name__}{where}): this is a mistake in calls." if error else what
-        super().__init__(told)
+        return cls(f"{what} broke ({type(error).__name__}{where}): this is a mistake in calls.")
 
 
 class UsageWrong(CallsError):

@@ -14,7 +14,7 @@ import orjson
 from pipelines.budget import Budget, Usage
 from pipelines.client import Client, mask_numbers
 from pipelines.coverage import Stretch
-from pipelines.errors import Broken, BudgetSpent, CallsError
+from pipelines.errors import Broken, BudgetSpent, CallsError, UnexpectedPayload
 from pipelines.locks import hold_account
 from pipelines.packages import Package
 from pipelines.reading import AccountReader, Order, Progress, Signal, never
@@ -79,7 +79,7 @@ def load_account(
     except CallsError as error:
         loaded.error = error
     except Exception as error:  # noqa: BLE001 -- of this account; the others may be sound
-        loaded.error = Broken(f"{account.name}: the load", error)
+        loaded.error = Broken.by(error, f"{account.name}: the load")
     loaded.seconds = time.monotonic() - begun
     for warning in loaded.warnings:
         watcher.on_warning(account.name, warning)
@@ -158,9 +158,9 @@ def _ask_status(client: Client, loaded: Loaded) -> tuple[Status | None, bool]:
         loaded.warnings.append(f"The system status could not be asked for ({type(error).__name__}).")
         return None, True
     try:
-        word, text = status_word(payload), orjson.dumps(payload).decode()
-    except (TypeError, RecursionError):
-        loaded.warnings.append("The system status is nested too deep to be kept.")
+        word, text = describe_status(payload, loaded.account)
+    except UnexpectedPayload as error:
+        loaded.warnings.append(str(error))
         return None, True
     loaded.system_status = word
     if word is not None and word.lower() not in GOOD_WORDS:
@@ -168,16 +168,24 @@ def _ask_status(client: Client, loaded: Loaded) -> tuple[Status | None, bool]:
     return Status(datetime.now(UTC), word, text), True
 
 
-def status_word(payload: Any) -> str | None:
+def describe_status(payload: Any, account: str) -> tuple[str | None, str]:
+    """The status in a word, where it has one, and the whole answer as JSON. Raises `UnexpectedPayload`."""
+    try:
+        return _status_word(payload), orjson.dumps(payload).decode()
+    except (TypeError, RecursionError):
+        raise UnexpectedPayload(f"{account}: the system status is nested too deep to be kept.") from None
+
+
+def _status_word(payload: Any) -> str | None:
     """The status in a word. The article names no fields, so the usual ones are looked for."""
     if isinstance(payload, str):
         return mask_numbers("".join(filter(str.isprintable, payload))[:80])
     if isinstance(payload, list):
-        return status_word(payload[0]) if payload else None
+        return _status_word(payload[0]) if payload else None
     if isinstance(payload, dict):
         for name in ("status", "system_status", "state", "indicator"):
             if payload.get(name) is not None:
-                return status_word(payload[name])
+                return _status_word(payload[name])
     return None
 
 

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from pipelines.errors import CallsError, Interrupted, SettingsWrong
@@ -23,7 +22,6 @@ from pipelines.workers import load_side_by_side
 
 # From the mildest to the gravest: what a run of several accounts ends with.
 GRAVITY = (0, 75, 65, 69, 77, 78, 2, 1)
-NONE: Mapping[str, SettingsWrong] = MappingProxyType({})
 BuildProgress = Callable[[str, int, int], None]
 
 
@@ -46,7 +44,7 @@ def run_night(
     watcher: Watcher,
     on_build: BuildProgress,
     jobs: int = 1,
-    wrong: Mapping[str, SettingsWrong] = NONE,
+    wrong: Mapping[str, SettingsWrong] | None = None,
 ) -> Night:
     """Runs every step that can still do good. Never raises what can be told of it.
 
@@ -73,10 +71,10 @@ def load_accounts(
     wish: Wish,
     watcher: Watcher,
     jobs: int = 1,
-    wrong: Mapping[str, SettingsWrong] = NONE,
+    wrong: Mapping[str, SettingsWrong] | None = None,
 ) -> list[Loaded]:
     """Loads account by account, or `jobs` at once; an error is kept in its `Loaded`. A signal leaves out the rest."""
-    loads = [Loaded(name, error=error) for name, error in wrong.items()]
+    loads = [Loaded(name, error=error) for name, error in (wrong or {}).items()]
     if jobs > 1 and len(accounts) > 1:
         return loads + load_side_by_side(accounts, target, wish, watcher, jobs)
     for account in accounts:

@@ -32,16 +32,8 @@ from pipelines.settings import Account, full_path, home
 from pipelines.voipcloud import TABLES, Status, read_coverage, voipcloud
 
 DATASET = "raw"
-TAKEN = {
-    "raw",
-    "staging",
-    "intermediate",
-    "marts",
-    "seeds",
-    "readers",
-    "system",
-    "temp",
-}  # in SQL, beside a file's name
+# What stands before a dot in SQL beside the file's own name: schemas, the readers' copy, DuckDB's own.
+TAKEN = {"raw", "staging", "intermediate", "marts", "seeds", "readers", "system", "temp"}
 GLANCE_SECONDS = 3.0  # `status` has the warehouse open for a moment
 Engine = Literal["duckdb", "postgres"]
 Step = Literal["restore", "write"]

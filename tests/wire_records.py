@@ -21,7 +21,8 @@ NUMBERS = ("+61491570006", "+6125550100", "+442079460123", "+15550100")
 def parse(endpoint: str, records: Sequence[Any], timezone: str = "UTC", **where: Any) -> Page:
     """One page of the account `main`, of records as the wire's JSON would have them, or of JSON texts."""
     texts = [Raw(record if isinstance(record, bytes) else orjson.dumps(record)) for record in records]
-    return parse_page(endpoint, texts, account="main", timezone=timezone, loaded_at=NOW, **({"otherwise": 0} | where))
+    wanted: dict[str, Any] = {"standing": {}, "otherwise": 0} | where
+    return parse_page(endpoint, texts, account="main", timezone=timezone, loaded_at=NOW, **wanted)
 
 
 def parse_or_discard(endpoint: str, records: Sequence[Any], timezone: str) -> Page:

@@ -40,11 +40,7 @@ def check_certificate(base_url: str) -> str | Note:
             "the name under which the PBX's portal opens without a warning. A firewall that looks into https shows a "
             "certificate of its own; let it leave this host alone."
         ) from None
-    except (
-        ssl.SSLError,
-        ConnectionResetError,
-        BrokenPipeError,
-    ):  # another protocol hangs up
+    except (ssl.SSLError, ConnectionResetError, BrokenPipeError):  # another protocol hangs up
         raise SettingsWrong(f"{host} does not speak TLS at port {port}. Check host and port in base_url.") from None
     except OSError as error:
         raise PbxUnavailable(

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -42,7 +41,6 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 HOPELESS_RECORDS = 10
 AHEAD = timedelta(days=2)  # a start further in the future is a mistake, whatever the clocks and the zone
 LONGEST_SECONDS = 2**31 - 1  # as far as SQL's intervals go; -1 without its sign is beyond
-NOTHING: Mapping[str, int] = MappingProxyType({})
 
 REJECTED_SCHEMA = pa.schema(
     [
@@ -119,7 +117,7 @@ def parse_page(
     timezone: str,
     loaded_at: datetime,
     first: int | None = None,
-    standing: Mapping[str, int] = NOTHING,
+    standing: Mapping[str, int],
     otherwise: int,
 ) -> Page:
     """Types one page of wire records, JSON texts, newest first; `first` (Unix seconds) is where what is wanted begins.
