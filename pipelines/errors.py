@@ -1,8 +1,8 @@
 """Every error a user can meet, each named by its remedy, each with the exit code a scheduler sees.
 
     CallsError                1   anything else
-    ├── Broken                1   nobody foresaw it
-    ├── UsageWrong            2   an argument
+    ├── UnexpectedError                1   nobody foresaw it
+    ├── UsageError            2   an argument
     ├── UnexpectedPayload    65   the PBX sent what cannot be read
     ├── PbxUnavailable       69   no answer, or a server error, after every retry
     │   └── MayHaveRung           a click-to-call whose answer never came
@@ -12,7 +12,7 @@
     │   ├── WarehouseLocked       another program holds the warehouse
     │   └── Interrupted           a signal asked the run to stop
     ├── KeyRefused           77   the key, or the address it was sent from
-    └── SettingsWrong        78   a setting
+    └── SettingsError        78   a setting
 
 A message says what happened, to what, and what to do. It never holds a key, a query string or a phone number.
 """
@@ -28,18 +28,18 @@ class CallsError(Exception):
     exit_code: ClassVar[int] = 1
 
 
-class Broken(CallsError):
+class UnexpectedError(CallsError):
     """Something that nobody foresaw. Its own text is left out: it may quote what must not be told."""
 
     @classmethod
-    def by(cls, error: BaseException, what: str) -> Self:
+    def wrap(cls, error: BaseException, what: str) -> Self:
         """`what` broke, by which kind of error, and where in our own code."""
         own = [f for f in traceback.extract_tb(error.__traceback__) if "pipelines" in Path(f.filename).parts]
         where = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
         return cls(f"{what} broke ({type(error).__name__}{where}): this is a mistake in calls.")
 
 
-class UsageWrong(CallsError):
+class UsageError(CallsError):
     """An argument cannot be used."""
 
     exit_code = 2
@@ -93,7 +93,7 @@ class KeyRefused(CallsError):
     exit_code = 77
 
 
-class SettingsWrong(CallsError):
+class SettingsError(CallsError):
     """A setting is missing or cannot be used."""
 
     exit_code = 78

@@ -68,7 +68,7 @@ def serve(pipe: Connection, rows: int) -> None:
     """Serves at least so many queue calls, until terminated."""
     from pipelines.sandbox.account import Account
     from pipelines.sandbox.callcentre import simulate
-    from pipelines.sandbox.parameters import CallCentre
+    from pipelines.sandbox.callcentre.parameters import CallCentre
     from pipelines.sandbox.server import SimulatedPBX
 
     days = 365
@@ -136,20 +136,20 @@ def load_packages(base_url: str, key: str, folder: Path) -> int:
 
 def load_half(base_url: str, key: str, folder: Path) -> int:
     """The second half of the year in such packages."""
-    from pipelines.coverage import Stretch
+    from pipelines.voipcloud.coverage import DateRange
 
     os.environ["SOURCES__VOIPCLOUD__PACKAGE_PAGES"] = "5"
-    return _load(folder, Stretch(date(2025, 7, 2), None))
+    return _load(folder, DateRange(date(2025, 7, 2), None))
 
 
 def _load(folder: Path, again: Any) -> int:
-    from pipelines.loading import Watcher, Wish, load_account
-    from pipelines.settings import read_accounts
+    from pipelines.load.account import LoadOptions, Observer, load_account
+    from pipelines.voipcloud.settings import read_accounts
     from pipelines.warehouse import Target, configure_dlt
 
     configure_dlt()
-    wish = Wish(endpoints=("queue_calls",), again=again)
-    loaded = load_account(read_accounts()[0], Target("duckdb", str(folder / "warehouse.duckdb")), wish, Watcher())
+    options = LoadOptions(endpoints=("queue_calls",), again=again)
+    loaded = load_account(read_accounts()[0], Target("duckdb", str(folder / "warehouse.duckdb")), options, Observer())
     if loaded.error:
         raise loaded.error
     return loaded.rows.get("queue_calls", 0)

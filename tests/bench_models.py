@@ -17,8 +17,8 @@ from string import Template
 
 import duckdb
 
-from pipelines.models import build_models, create_missing_raw
-from tests.models_warehouses import Warehouse
+from pipelines.transform import build_models, create_missing_raw
+from tests.support.models_warehouses import Warehouse
 
 CALLS_A_DAY = 10_000
 QUEUES = 20

@@ -9,7 +9,7 @@ import click
 import psycopg2
 
 from tests.bench import compete, served
-from tests.models_warehouses import empty_warehouse
+from tests.support.models_warehouses import empty_warehouse
 
 
 def compare_formats(base_url: str, folder: Path) -> None:
@@ -39,8 +39,8 @@ def insert_values(base_url: str, key: str, folder: Path) -> int:
 
 
 def _load(file_format: str) -> int:
-    from pipelines.loading import Watcher, Wish, load_account
-    from pipelines.settings import read_accounts
+    from pipelines.load.account import LoadOptions, Observer, load_account
+    from pipelines.voipcloud.settings import read_accounts
     from pipelines.warehouse import FILE_FORMATS, Target, configure_dlt
 
     server, database = os.environ["BENCH_POSTGRES"], f"bench_{uuid4().hex}"
@@ -51,7 +51,7 @@ def _load(file_format: str) -> int:
     configure_dlt()
     FILE_FORMATS["postgres"] = file_format
     target = Target("postgres", server.replace("/postgres?", f"/{database}?"))
-    loaded = load_account(read_accounts()[0], target, Wish(endpoints=("queue_calls",)), Watcher())
+    loaded = load_account(read_accounts()[0], target, LoadOptions(endpoints=("queue_calls",)), Observer())
     if loaded.error:
         raise loaded.error
     return loaded.rows.get("queue_calls", 0)

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.report import write_report
-from tests.report_data import publish_history, store_history
+from tests.support.report_data import publish_history, store_history
 
 
 def main() -> None:

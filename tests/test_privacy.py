@@ -6,13 +6,13 @@ import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from pipelines.client import Access
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import CallCentre, simulate
-from pipelines.settings import read_accounts
+from pipelines.voipcloud.client import Access
+from pipelines.voipcloud.settings import read_accounts
 from pipelines.warehouse import Target
-from tests import night
-from tests.conftest import Ran, Site
+from tests.support import night
+from tests.support.site import Ran, Site
 
 MakeSite = Callable[..., Site]
 KEY = "k3y-that-nobody-may-see-9876543210"

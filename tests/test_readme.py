@@ -10,9 +10,10 @@ import click
 import duckdb
 import pytest
 
-from pipelines import settings, tour
-from pipelines.__main__ import cli
+from pipelines.cli import tour
+from pipelines.cli.main import cli
 from pipelines.errors import CallsError
+from pipelines.voipcloud import settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.loading import open_budget
+from pipelines.load.account import open_budget
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import CallCentre, simulate
-from pipelines.settings import read_accounts
+from pipelines.voipcloud.settings import read_accounts
 from pipelines.warehouse import DLT_CONFIG, read_target
-from tests import night
-from tests.conftest import Ran, Site, assert_truth
+from tests.support import night
+from tests.support.site import Ran, Site, assert_truth
 
 KEY = "5f0e-the-one-key-1b77"
 USER, NUMBER = "+61255501234", "+61491570156"
@@ -148,9 +148,9 @@ def test_objects_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nobody_else_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A load, from its first import on, connects to the PBX, looks no other name up, and writes in its folders only."""
-    (site.folder / "watcher").mkdir()
-    (site.folder / "watcher" / "sitecustomize.py").write_text(WATCHER)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site.folder / "watcher"), os.environ.get("PYTHONPATH", "")]))
+    (site.folder / "observer").mkdir()
+    (site.folder / "observer" / "sitecustomize.py").write_text(WATCHER)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site.folder / "observer"), os.environ.get("PYTHONPATH", "")]))
     for name in DLT_CONFIG:  # that the command sets for itself
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")

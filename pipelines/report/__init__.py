@@ -8,12 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import CallsError, SettingsWrong
-from pipelines.private_files import replace_private
-from pipelines.published import open_marts
-from pipelines.publishing import published_folder
-from pipelines.report.marts import read_definitions
-from pipelines.settings import full_path
+from pipelines.errors import CallsError, SettingsError
+from pipelines.files import full_path, replace_private
+from pipelines.publish import published_folder
+from pipelines.publish.reader import open_marts
+from pipelines.report.definitions import read_definitions
 from pipelines.warehouse import Target
 
 FILE = "report.html"
@@ -21,7 +20,7 @@ FILE = "report.html"
 
 def make_report(target: Target, *, show_numbers: bool = False, night: str | None = None) -> str:
     """The report as HTML. Raises `NothingPublished` where nothing is published."""
-    from pipelines.report.page import read_data, write_page  # noqa: PLC0415 -- half a second, for this command only
+    from pipelines.report.html import read_data, write_page  # noqa: PLC0415 -- half a second, for this command only
 
     with open_marts(target) as query:
         data = read_data(query, read_definitions(query, target), show_numbers=show_numbers)
@@ -45,11 +44,11 @@ def write_report(target: Target, path: Path | None = None, *, show_numbers: bool
 
 
 def load_dashboard() -> Any:
-    """The module `dashboard`, which needs an extra. Raises `SettingsWrong` where that is not installed."""
+    """The module `dashboard`, which needs an extra. Raises `SettingsError` where that is not installed."""
     try:
         return import_module("pipelines.report.dashboard")
     except ImportError:
-        raise SettingsWrong(
+        raise SettingsError(
             "The dashboard needs two further packages: pip install 'call-warehouse[dashboard]' brings them. "
             "calls report writes the same page without them."
         ) from None

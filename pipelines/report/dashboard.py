@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from pipelines.errors import CallsError, UsageWrong
+from pipelines.errors import CallsError, UsageError
 from pipelines.report import make_report
-from pipelines.report.marts import published_night
+from pipelines.report.definitions import published_night
 from pipelines.warehouse import Target
 
 HOST = "127.0.0.1"
@@ -69,7 +69,7 @@ def make_app(pages: Pages) -> Starlette:
 
 
 def serve(target: Target, port: int, *, show_numbers: bool, tell: Callable[[str], None]) -> None:
-    """Serves until Ctrl-C. Raises `UsageWrong` where the port is taken, `NothingPublished` with nothing published."""
+    """Serves until Ctrl-C. Raises `UsageError` where the port is taken, `NothingPublished` with nothing published."""
     pages = Pages(target, show_numbers=show_numbers)
     pages.page()  # what cannot be shown is said here, and not to a browser
     listener = socket.socket()
@@ -77,7 +77,7 @@ def serve(target: Target, port: int, *, show_numbers: bool, tell: Callable[[str]
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
     except OSError:
-        raise UsageWrong(f"Port {port} is taken. Choose another: --port, or --port 0 for any that is free.") from None
+        raise UsageError(f"Port {port} is taken. Choose another: --port, or --port 0 for any that is free.") from None
     tell(f"The dashboard is at http://{HOST}:{listener.getsockname()[1]}/ until Ctrl-C.")
     settings = uvicorn.Config(make_app(pages), log_level="critical", access_log=False, timeout_graceful_shutdown=2)
     with contextlib.suppress(KeyboardInterrupt), listener:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from pipelines.published import Query, Row
+from pipelines.publish.reader import Query, Row
 from pipelines.report.periods import DAY, Calendar, Period, Span, list_steps
 from pipelines.report.queries import Marts, ask, list_spans, scope_key
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from string import Template
 
-from pipelines.published import Query, Row
+from pipelines.publish.reader import Query, Row
 from pipelines.report.periods import Span
 
 FOLDER = Path(__file__).parent / "queries"

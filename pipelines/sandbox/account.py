@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipelines.sandbox.faults import RetryForm
-from pipelines.sandbox.wire import Style
+from pipelines.sandbox.responses import Style
 
 
 @dataclass

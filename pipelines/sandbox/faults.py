@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from pipelines.errors import UsageWrong
-from pipelines.sandbox.sockets import JSON, Answer
-from pipelines.sandbox.wire import ENDPOINTS, LISTS, Row, Style, write_envelope
+from pipelines.errors import UsageError
+from pipelines.sandbox.http import JSON, Answer
+from pipelines.sandbox.responses import ENDPOINTS, LISTS, Row, Style, write_envelope
 
 RetryForm = Literal["absent", "seconds", "date"]
 HTML = ("Content-Type", "text/html; charset=utf-8")
@@ -29,7 +29,7 @@ class Fault:
     `endpoint` and `account` narrow what matches. Each kind takes what it needs of the rest: "code" the `code` in its
     200; "429" `retry_after` seconds and their form; "hang" and "drip" `seconds`; row faults `every`, one row in so
     many, chosen by content, so the same in every page; "rows" a function from a page's rows to what is sent for them.
-    Raises UsageWrong for what cannot be.
+    Raises UsageError for what cannot be.
     """
 
     kind: str
@@ -46,15 +46,15 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in (*KINDS, "rows"):
-            raise UsageWrong(f"There is no fault {self.kind!r}. There are: {', '.join(KINDS)}.")
+            raise UsageError(f"There is no fault {self.kind!r}. There are: {', '.join(KINDS)}.")
         if self.endpoint not in (None, *ENDPOINTS):
-            raise UsageWrong(f"There is no endpoint {self.endpoint!r}. There are: {', '.join(ENDPOINTS)}.")
+            raise UsageError(f"There is no endpoint {self.endpoint!r}. There are: {', '.join(ENDPOINTS)}.")
         if (
             self.retry_form not in get_args(RetryForm)
             or self.every < 1
             or (self.kind == "rows") != bool(self.mutate_rows)
         ):
-            raise UsageWrong(f"The fault {self.kind!r} cannot be had with those options.")
+            raise UsageError(f"The fault {self.kind!r} cannot be had with those options.")
 
     def meets(self, endpoint: str, account: str) -> bool:
         """Whether it is due at this request of an account, which it counts."""
@@ -79,7 +79,7 @@ class Fault:
 def read_fault(text: str) -> Fault:
     """A fault as the command line gives it: `429,retry_after=30,after=2,times=always,endpoint=queue_calls`.
 
-    Raises UsageWrong.
+    Raises UsageError.
     """
     kind, *options = text.split(",")
     given: dict[str, Any] = {}
@@ -88,7 +88,7 @@ def read_fault(text: str) -> Fault:
         try:
             given[name] = None if option == "times=always" else OPTIONS[name](value)
         except (KeyError, ValueError):
-            raise UsageWrong(f"{option!r} is not an option of a fault. Options: {', '.join(OPTIONS)}.") from None
+            raise UsageError(f"{option!r} is not an option of a fault. Options: {', '.join(OPTIONS)}.") from None
     return Fault(kind, **given)
 
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sandbox.live import APPEARS, FINISHES, VANISHES, seen_at
-from pipelines.sandbox.wire import Instants, Row
+from pipelines.sandbox.clock import APPEARS, FINISHES, VANISHES, seen_at
+from pipelines.sandbox.responses import Instants, Row
 
 Ids = npt.NDArray[np.int64]
 Tell = Callable[[Instants], Sequence[object]]

@@ -14,16 +14,16 @@ from typing import Self
 
 import numpy as np
 
-from pipelines.errors import UsageWrong
+from pipelines.errors import UsageError
 from pipelines.sandbox.account import Account
+from pipelines.sandbox.call_list import MovingList
+from pipelines.sandbox.clock import Clock
 from pipelines.sandbox.faults import REFUSALS, Fault, find_strikes, read_fault, retry_headers
-from pipelines.sandbox.live import Clock
-from pipelines.sandbox.moving import MovingList
-from pipelines.sandbox.questions import Asked, Question, Refused, read_request
+from pipelines.sandbox.http import JSON, Answer, Listener, Request
+from pipelines.sandbox.request_log import Arrival, Tally, most_within
+from pipelines.sandbox.requests import Asked, Question, Refused, read_request
+from pipelines.sandbox.responses import BY_PATH, LISTS, Row, Style, write_envelope, write_instants
 from pipelines.sandbox.rows import as_datetimes
-from pipelines.sandbox.sockets import JSON, Answer, Listener, Request
-from pipelines.sandbox.tally import Arrival, Tally, most_within
-from pipelines.sandbox.wire import BY_PATH, LISTS, Row, Style, write_envelope, write_instants
 
 
 class SimulatedPBX:
@@ -33,7 +33,7 @@ class SimulatedPBX:
     `clock`: lists are as of its now, with calls going on; without it everything is there and over. Answers wait for
     `latency_seconds`, or for a random part of it with `random_latency`. `after_request` is called for each request once
     its answer is settled and before it leaves, in the connection's thread: it may change the lists.
-    `account` is everywhere a name, None the first one. Raises UsageWrong for accounts that share a name or a key;
+    `account` is everywhere a name, None the first one. Raises UsageError for accounts that share a name or a key;
     entering raises OSError when `port` (0: a free one) is taken.
     """
 
@@ -50,7 +50,7 @@ class SimulatedPBX:
     ) -> None:
         self.accounts = {account.name: account for account in accounts}
         if len(self.accounts) < len(accounts) or len({account.key for account in accounts}) < len(accounts):
-            raise UsageWrong("Each account needs a name and a key of its own.")
+            raise UsageError("Each account needs a name and a key of its own.")
         self.base_url = ""
         self.rings: list[tuple[str, str, str]] = []
         self.faults: list[Fault] = []
@@ -133,9 +133,9 @@ class SimulatedPBX:
         return self.add_fault(Fault(kind, **options))  # type: ignore[arg-type]  # Fault checks them
 
     def add_fault(self, fault: Fault) -> Fault:
-        """Let `fault` strike. Raises UsageWrong for an account that there is not."""
+        """Let `fault` strike. Raises UsageError for an account that there is not."""
         if fault.account not in (None, *self.accounts):
-            raise UsageWrong(f"There is no account {fault.account!r}. There are: {', '.join(self.accounts)}.")
+            raise UsageError(f"There is no account {fault.account!r}. There are: {', '.join(self.accounts)}.")
         with self._lock:
             self.faults.append(fault)
         return fault
@@ -212,7 +212,7 @@ def serving(
 ) -> Iterator[SimulatedPBX]:
     """`calls sandbox`: a PBX that serves until the context ends; `faults` as `read_fault` takes them.
 
-    `on_request` is told of each request, in the connection's thread. Raises UsageWrong for a fault that there is not,
+    `on_request` is told of each request, in the connection's thread. Raises UsageError for a fault that there is not,
     accounts that share a key, and a port that is taken.
     """
     pbx = SimulatedPBX(
@@ -229,7 +229,7 @@ def serving(
         pbx.start()
     except OSError as error:
         text = f"Port {port} of 127.0.0.1 cannot be used ({error.strerror}). Choose another one."
-        raise UsageWrong(text) from error
+        raise UsageError(text) from error
     try:
         yield pbx
     finally:

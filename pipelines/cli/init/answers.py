@@ -1,0 +1,88 @@
+"""What people type when asked for settings, read as the settings are. Each raises `ValueError`, saying why."""
+
+import difflib
+from functools import partial
+from urllib.parse import quote, urlsplit, urlunsplit
+from zoneinfo import available_timezones
+
+import pendulum
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+from pipelines.errors import SettingsError
+from pipelines.files import full_path
+from pipelines.voipcloud.settings import parse_setting
+
+SUGGESTIONS = 3
+POSTGRES = ("postgresql://", "postgres://")
+
+
+def parse_address(typed: str) -> str:
+    """A PBX's address; https is meant where nothing is said."""
+    return str(parse_setting("base_url", typed if "://" in typed else f"https://{typed}"))
+
+
+def parse_zone(typed: str) -> str:
+    """An IANA time zone, however it is written; a slip is met with the names that are near."""
+    names = {name.casefold(): name for name in available_timezones()}
+    if found := names.get(typed.replace(" ", "_").casefold()):
+        return found
+    try:
+        return str(parse_setting("timezone", typed))
+    except ValueError as error:
+        near = suggest_zones(typed)
+        raise ValueError(f"{error}; did you mean {' or '.join(near)}?" if near else str(error)) from None
+
+
+def suggest_zones(typed: str) -> list[str]:
+    """The time zones that were perhaps meant: by their whole name, or by their city."""
+    wanted = typed.replace(" ", "_").casefold()
+    found: dict[str, float] = {}
+    for name in available_timezones():
+        whole = name.casefold()
+        if "/" not in whole or whole.startswith(("etc/", "posix/", "right/")):
+            continue
+        likeness = partial(_likeness, wanted)
+        found[name] = max(likeness(whole), likeness(whole.rpartition("/")[2]))
+    best = sorted(found, key=lambda name: (-found[name], name))
+    return [name for name in best[:SUGGESTIONS] if found[name] > 0.7]
+
+
+def zone_here() -> str | None:
+    """This machine's time zone, if it has a name that can be used."""
+    try:
+        return parse_zone(pendulum.now().timezone_name or "")
+    except (ValueError, RuntimeError, OSError):
+        return None
+
+
+def check_warehouse(typed: str) -> str:
+    """A DuckDB file in a folder that is there, or a Postgres URL."""
+    if typed.startswith(POSTGRES):
+        try:
+            parse_dsn(typed)
+        except psycopg2.Error:
+            raise ValueError("it is no URL such as postgresql://calls@db.example:5432/warehouse") from None
+        return typed
+    if "://" in typed.removeprefix("duckdb:///"):
+        raise ValueError("it is neither a file nor a URL that begins with postgresql://")
+    try:
+        path = full_path(typed.removeprefix("duckdb:///"))
+    except SettingsError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path} is a folder" if path.is_dir() else f"there is no folder {path.parent}")
+    return typed
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with a password, if there is one and the URL has none yet."""
+    parts = urlsplit(url)
+    login, at, place = parts.netloc.rpartition("@")
+    if not password or not at or ":" in login:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{login}:{quote(password, safe='')}@{place}"))
+
+
+def _likeness(wanted: str, name: str) -> float:
+    return difflib.SequenceMatcher(None, wanted, name).ratio()

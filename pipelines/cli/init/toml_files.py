@@ -1,0 +1,59 @@
+"""Changes single settings in a TOML file, and leaves everything else in it, comments above all, as it stands."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import ParseError
+
+from pipelines.errors import SettingsError
+from pipelines.files import replace_private
+
+Document = Any  # tomlkit's own type is a dict of Any
+
+
+def read_toml(path: Path) -> str:
+    """The file's text, '' where there is none. Raises `SettingsError` where it is not TOML."""
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        tomlkit.parse(text)
+    except (ParseError, UnicodeDecodeError):
+        raise SettingsError(f"{path} cannot be read as TOML. Mend it, or move it away, and start again.") from None
+    return text
+
+
+def get_value(text: str, section: str, key: str) -> Any:
+    """A setting's value as Python has it, or None."""
+    table: Any = tomlkit.parse(text).unwrap()
+    for name in (*section.split("."), key):
+        table = table.get(name) if isinstance(table, dict) else None
+    return table
+
+
+def set_value(text: str, section: str, key: str, value: Any) -> str:
+    """The text with one setting more, below the comment that shows its default if there is one, or changed."""
+    if get_value(text, section, key) is None:
+        line = f"{key} = {tomlkit.item(value).as_string()}"
+        comment = rf"^\[{re.escape(section)}\][^\n]*\n(?:(?!\[)[^\n]*\n)*?#[ ]?{re.escape(key)}[ ]*=[^\n]*$"
+        if found := re.search(comment, text, re.MULTILINE):
+            return f"{text[: found.end()]}\n{line}{text[found.end() :]}"
+    document: Document = tomlkit.parse(text)
+    table = document
+    *outer, last = section.split(".")
+    for name in (*outer, last):
+        if name not in table:
+            table[name] = tomlkit.table(is_super_table=name != last)
+        table = table[name]
+    table[key] = value
+    return tomlkit.dumps(document)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that its user alone may read, in one step: never half, and never for a moment open to others."""
+    try:
+        replace_private(path.resolve(), text)  # a link stays one
+    except OSError as error:
+        raise SettingsError(
+            f"{path.name} cannot be written ({error.strerror}), and is as it was. Is the folder {path.parent} yours?"
+        ) from None

