@@ -145,9 +145,8 @@ def load_half(base_url: str, key: str, folder: Path) -> int:
 def _load(folder: Path, again: Any) -> int:
     from pipelines.load.account import LoadOptions, Observer, load_account
     from pipelines.voipcloud.settings import read_accounts
-    from pipelines.warehouse import Target, configure_dlt
+    from pipelines.warehouse import Target
 
-    configure_dlt()
     options = LoadOptions(endpoints=("queue_calls",), again=again)
     loaded = load_account(read_accounts()[0], Target("duckdb", str(folder / "warehouse.duckdb")), options, Observer())
     if loaded.error:

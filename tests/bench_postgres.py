@@ -40,15 +40,15 @@ def insert_values(base_url: str, key: str, folder: Path) -> int:
 
 def _load(file_format: str) -> int:
     from pipelines.load.account import LoadOptions, Observer, load_account
+    from pipelines.load.pipeline import FILE_FORMATS
     from pipelines.voipcloud.settings import read_accounts
-    from pipelines.warehouse import FILE_FORMATS, Target, configure_dlt
+    from pipelines.warehouse import Target
 
     server, database = os.environ["BENCH_POSTGRES"], f"bench_{uuid4().hex}"
     connection = psycopg2.connect(server)
     connection.autocommit = True
     connection.cursor().execute(f"create database {database}")
     connection.close()
-    configure_dlt()
     FILE_FORMATS["postgres"] = file_format
     target = Target("postgres", server.replace("/postgres?", f"/{database}?"))
     loaded = load_account(read_accounts()[0], target, LoadOptions(endpoints=("queue_calls",)), Observer())

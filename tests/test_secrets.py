@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.load.account import open_budget
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import CallCentre, simulate
 from pipelines.voipcloud.settings import read_accounts
-from pipelines.warehouse import DLT_CONFIG, read_target
+from pipelines.warehouse import read_target
 from tests.support import night
 from tests.support.site import Ran, Site, assert_truth
 
@@ -140,7 +139,7 @@ def test_objects_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a debugger or a stray log line shows of an account, a budget or a warehouse holds no key and no password."""
     (account,) = read_accounts()
     monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", "postgresql://calls:a-password@db.example/calls")
-    for thing in (account, account.access, open_budget(account), read_target("postgres")):
+    for thing in (account, account.access, account.open_budget(), read_target("postgres")):
         for shown in (repr(thing), str(thing)):
             assert KEY not in shown
             assert "a-password" not in shown
@@ -151,8 +150,6 @@ def test_nobody_else_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
     (site.folder / "observer").mkdir()
     (site.folder / "observer" / "sitecustomize.py").write_text(WATCHER)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site.folder / "observer"), os.environ.get("PYTHONPATH", "")]))
-    for name in DLT_CONFIG:  # that the command sets for itself
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("WATCHED", str(site.folder))
     monkeypatch.setenv("HOME", str(site.folder / "home"))

@@ -14,7 +14,6 @@ from pipelines.callbacks.dialling import Choice, Round, go_round
 from pipelines.cli import output as screen
 from pipelines.cli.options import account_option, destination_option, json_option
 from pipelines.errors import BudgetSpent, CallsError, MayHaveRung, UsageError
-from pipelines.load.account import open_budget
 from pipelines.phone_numbers import mask_number, parse_number
 from pipelines.publish.reader import open_marts
 from pipelines.voipcloud.client import Client
@@ -152,7 +151,7 @@ def _dial(found: Callbacks, account: Account, user: str, *, show_numbers: bool) 
             raise
         note_rung(caller)
 
-    with Client(account.access, open_budget(account)) as client:
+    with Client(account.access, account.open_budget()) as client:
         done = go_round(
             found.callers,
             ring,

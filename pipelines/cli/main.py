@@ -27,7 +27,7 @@ from pipelines.cli.signals import watch_signals
 from pipelines.cli.tour import print_tour
 from pipelines.errors import CallsError, SettingsError, UnexpectedError, UsageError
 from pipelines.files import home
-from pipelines.load.account import LoadOptions, describe_status, open_budget
+from pipelines.load.account import LoadOptions
 from pipelines.load.status import describe_account, describe_budget
 from pipelines.nightly import (
     NightResult,
@@ -50,7 +50,8 @@ from pipelines.voipcloud.client import Client
 from pipelines.voipcloud.coverage import DAY, DateRange, check_day
 from pipelines.voipcloud.records import ENDPOINTS
 from pipelines.voipcloud.settings import Account, read_accounts, read_sound_accounts
-from pipelines.warehouse import configure_dlt, open_for_writing, read_target
+from pipelines.voipcloud.system_status import describe_status
+from pipelines.warehouse import open_for_writing, read_target
 
 DAY_TYPE = click.DateTime(["%Y-%m-%d"])
 
@@ -318,7 +319,6 @@ def main() -> None:
     """Runs the command line, and turns every error into its exit code and a line that says what to do."""
     os.umask(0o077)  # whatever is written holds calls or settings: the user's alone
     logging.raiseExceptions = False  # on a full disk every line of a log would come with a traceback
-    configure_dlt()
     try:
         cli(standalone_mode=False, prog_name="calls")
     except CallsError as error:
@@ -363,7 +363,7 @@ def _examine(accounts: tuple[str, ...], engine: Any, tell: Callable[[Finding], N
 
 
 def _client(account: Account) -> Client:
-    return Client(account.access, open_budget(account))
+    return Client(account.access, account.open_budget())
 
 
 def _tell(night: NightResult, log: Callable[[str], None]) -> None:

@@ -1,31 +1,27 @@
-"""One account's load: lock → probe → read → load, package by package, until no day is missing.
+"""One account's load: lock → restore → run the source, package by package, until no day is missing.
 
 Waiting for the budget happens between two packages, never inside one: what was read is in the warehouse by then.
 """
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
-import orjson
-
-from pipelines.budget import Budget, Usage
-from pipelines.errors import BudgetSpent, CallsError, UnexpectedError, UnexpectedPayload
+from pipelines.budget import Usage
+from pipelines.errors import BudgetSpent, CallsError, UnexpectedError
+from pipelines.load import pipeline as dlt_pipeline
 from pipelines.load.locks import hold_account
-from pipelines.phone_numbers import mask_numbers
-from pipelines.voipcloud import Status
-from pipelines.voipcloud.client import Client
+from pipelines.voipcloud import STATUS, voipcloud
 from pipelines.voipcloud.coverage import DateRange
-from pipelines.voipcloud.packages import Package
-from pipelines.voipcloud.reader import AccountReader, Order, Progress, Signal, no_stop
 from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.run import Outcome, PageRead, ReadOptions, Signal, no_stop
 from pipelines.voipcloud.settings import Account
-from pipelines.warehouse import Target, coverage_of, hold_in_warehouse, load_package, open_for_writing, restore_pipeline
+from pipelines.warehouse import Target, open_for_writing
+from pipelines.warehouse import hold_account as hold_account_there
 
 GIVE_UP_AFTER_WINDOWS = 4  # of waiting without one answered request: somebody else takes every slot
-GOOD_WORDS = {"ok", "operational", "up", "online", "normal", "green", "available", "success", "none"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,7 @@ class LoadResult:
     rows: dict[str, int] = field(default_factory=dict)
     days: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
+    unplaced: int = 0
     requests: int = 0
     packages: int = 0
     waited_seconds: float = 0.0
@@ -57,9 +54,9 @@ class LoadResult:
 
 @dataclass(frozen=True)
 class Observer:
-    """What is told to the screen while a load runs."""
+    """What is reported while a load runs; `stop` gives a reason to end it."""
 
-    on_page: Callable[[str, Progress, Usage], None] = lambda *_: None
+    on_page: Callable[[str, PageRead, Usage], None] = lambda *_: None
     on_wait: Callable[[str, float, str], None] = lambda *_: None  # account, seconds left, why
     on_warning: Callable[[str, str], None] = lambda *_: None
     stop: Signal = no_stop
@@ -71,30 +68,29 @@ def load_account(
     options: LoadOptions,
     observer: Observer,
     *,
+    ask_writer: dlt_pipeline.AskWriter | None = None,
     clock: Callable[[], float] = time.time,
 ) -> LoadResult:
-    """Loads what is missing of one account. Never raises what can be told of it: `LoadResult.error` holds it.
+    """Loads what is missing of one account. Raises nothing: `LoadResult.error` holds what went wrong.
 
-    `clock` (Unix seconds) decides which days have ended; the budget has its own.
+    `ask_writer`: another process has the warehouse open and writes. `clock` (Unix seconds) decides which days have
+    ended; the budget has its own.
     """
-    loaded = LoadResult(account.name, warnings=list(account.warnings))
+    result = LoadResult(account.name, warnings=list(account.warnings))
     begun = time.monotonic()
     try:
-        with hold_account(account.name), hold_in_warehouse(account.name, target), open_for_writing(target):
-            _load(account, target, options, observer, loaded, clock)
+        dlt_pipeline.check_target(target)
+        opened = open_for_writing(target) if ask_writer is None else nullcontext()
+        with hold_account(account.name), hold_account_there(account.name, target), opened:
+            _load(account, target, options, observer, result, ask_writer, clock)
     except CallsError as error:
-        loaded.error = error
+        result.error = error
     except Exception as error:  # noqa: BLE001 -- of this account; the others may be sound
-        loaded.error = UnexpectedError.wrap(error, f"{account.name}: the load")
-    loaded.seconds = time.monotonic() - begun
-    for warning in loaded.warnings:
+        result.error = UnexpectedError.wrap(error, f"{account.name}: the load")
+    result.seconds = time.monotonic() - begun
+    for warning in result.warnings:
         observer.on_warning(account.name, warning)
-    return loaded
-
-
-def open_budget(account: Account) -> Budget:
-    """The ledger that every run and process sharing the account's key counts in."""
-    return Budget(account.ledger, account.host, account.access.api_key, account.limits)
+    return result
 
 
 def _load(
@@ -102,122 +98,71 @@ def _load(
     target: Target,
     options: LoadOptions,
     observer: Observer,
-    loaded: LoadResult,
+    result: LoadResult,
+    ask_writer: dlt_pipeline.AskWriter | None,
     clock: Callable[[], float],
 ) -> None:
-    pipeline = restore_pipeline(account.name, target)
-    budget = open_budget(account)
-    with (
-        Client(account.access, budget) as client,
-        AccountReader(
-            client,
-            _order(account, options),
-            coverage_of(pipeline),
-            clock=clock,
-            on_progress=lambda page: _count_page(account.name, page, budget, loaded, observer),
+    pipeline = dlt_pipeline.restore(account.name, target, ask_writer)
+    source = voipcloud(
+        account.name,
+        ReadOptions(
+            asked=options.again,
+            allow_shrink=options.allow_shrink,
+            resumes=False,
+            on_page=lambda page, usage: observer.on_page(account.name, page, usage),
             stop=observer.stop,
-        ) as reader,
-    ):
-        status: Status | None = None
-        asked = False
-        idle_since = time.monotonic()
-        while True:
-            if not asked:
-                status, asked = _ask_status(client, loaded)
-            before = loaded.requests
-            package = Package()
-            reading = reader.read_into(package)
-            is_begun = any(package.coverage for _ in reading)  # reads on until something is whole
-            if is_begun or package.coverage or status is not None:
-                load_package(pipeline, target, account, package, reading, status)
-                _count_package(package, loaded)
-                status = None
-            loaded.warnings += package.warnings
-            if package.error is None and package.done:
-                return
-            if loaded.requests > before:
-                idle_since = time.monotonic()
-            if package.error is not None:
-                try:
-                    _wait_or_raise(account, package.error, idle_since, options, observer, loaded)
-                except CallsError:
-                    loaded.warnings += [str(other) for other in reader.failed if other is not package.error]
-                    raise
-
-
-def _order(account: Account, options: LoadOptions) -> Order:
-    return Order(
-        account=account.name,
-        timezone=account.timezone,
-        names=account.names,
-        start=account.start_date,
-        endpoints=options.endpoints,
-        again=options.again,
-        allow_shrink=options.allow_shrink,
-        package_pages=account.package_pages,
-        rules=account.rules,
+            clock=clock,
+        ),
     )
+    lists: tuple[str, ...] = options.endpoints
+    others: tuple[str, ...] = ("accounts", STATUS)
+    failed: list[CallsError] = []  # of lists that cannot be read; the others are read to their end
+    idle_since = time.monotonic()
+    while lists:
+        outcome = source.outcome
+        try:
+            dlt_pipeline.run_package(pipeline, target, source.with_resources(*lists, *others), ask_writer)
+        except CallsError as error:
+            if error is not outcome.error:  # the warehouse's, and not the source's
+                raise
+        else:
+            _count_package(outcome, result)
+            others = ("accounts",)
+        result.warnings += outcome.warnings
+        result.requests += outcome.requests
+        failed += outcome.list_errors.values()
+        if outcome.requests:
+            idle_since = time.monotonic()
+        if outcome.run_error is not None:
+            try:
+                _wait_or_raise(account, outcome.run_error, idle_since, options, observer, result)
+            except CallsError:
+                result.warnings += map(str, failed)
+                raise
+        lists = outcome.lists_left
+    if failed:
+        result.warnings += map(str, failed[1:])
+        raise failed[0]
 
 
-def _ask_status(client: Client, loaded: LoadResult) -> tuple[Status | None, bool]:
-    """The NOC's word, once a run, and whether it was asked. Whatever it is, or if it fails, the calls are read."""
-    try:
-        payload = client.fetch_system_status()
-    except BudgetSpent:
-        return None, False
-    except CallsError as error:
-        loaded.warnings.append(f"The system status could not be asked for ({type(error).__name__}).")
-        return None, True
-    try:
-        word, text = describe_status(payload, loaded.account)
-    except UnexpectedPayload as error:
-        loaded.warnings.append(str(error))
-        return None, True
-    loaded.system_status = word
-    if word is not None and word.lower() not in GOOD_WORDS:
-        loaded.warnings.append(f"The PBX's operator reports the status '{word}': calls may be missing on their side.")
-    return Status(datetime.now(UTC), word, text), True
-
-
-def describe_status(payload: Any, account: str) -> tuple[str | None, str]:
-    """The status in a word, where it has one, and the whole answer as JSON. Raises `UnexpectedPayload`."""
-    try:
-        return _status_word(payload), orjson.dumps(payload).decode()
-    except (TypeError, RecursionError):
-        raise UnexpectedPayload(f"{account}: the system status is nested too deep to be kept.") from None
-
-
-def _status_word(payload: Any) -> str | None:
-    """The status in a word. The article names no fields, so the usual ones are looked for."""
-    if isinstance(payload, str):
-        return mask_numbers("".join(filter(str.isprintable, payload))[:80])
-    if isinstance(payload, list):
-        return _status_word(payload[0]) if payload else None
-    if isinstance(payload, dict):
-        for name in ("status", "system_status", "state", "indicator"):
-            if payload.get(name) is not None:
-                return _status_word(payload[name])
-    return None
-
-
-def _count_page(account: str, page: Progress, budget: Budget, loaded: LoadResult, observer: Observer) -> None:
-    loaded.requests += 1
-    observer.on_page(account, page, budget.usage())
-
-
-def _count_package(package: Package, loaded: LoadResult) -> None:
-    loaded.packages += 1
-    for endpoint in package.coverage:
-        loaded.rows.setdefault(endpoint, 0)
-    for endpoint, rows in package.rows.items():
-        loaded.rows[endpoint] = loaded.rows.get(endpoint, 0) + rows
-    for day in package.loaded_days:
-        loaded.days[day["endpoint"]] = loaded.days.get(day["endpoint"], 0) + 1
-    loaded.rejected += len(package.rejected)
+def _count_package(outcome: Outcome, result: LoadResult) -> None:
+    result.packages += 1
+    for endpoint, rows in outcome.rows.items():
+        result.rows[endpoint] = result.rows.get(endpoint, 0) + rows
+    for endpoint, days in outcome.days.items():
+        result.days[endpoint] = result.days.get(endpoint, 0) + days
+    result.rejected += outcome.rejected
+    result.unplaced += sum(outcome.unplaced.values())
+    result.system_status = result.system_status or outcome.system_status
 
 
 def _wait_or_raise(
-    account: Account, error: CallsError, idle_since: float, options: LoadOptions, observer: Observer, loaded: LoadResult
+    account: Account,
+    error: CallsError,
+    idle_since: float,
+    options: LoadOptions,
+    observer: Observer,
+    result: LoadResult,
 ) -> None:
     idle = time.monotonic() - idle_since
     if not isinstance(error, BudgetSpent) or options.on_budget == "stop":
@@ -230,4 +175,4 @@ def _wait_or_raise(
             raise stopped
         observer.on_wait(account.name, left, str(error))
         time.sleep(min(left, 1.0))
-    loaded.waited_seconds += time.monotonic() - begun
+    result.waited_seconds += time.monotonic() - begun

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -21,8 +21,9 @@ from typing import Any
 
 from pipelines.errors import CallsError, Interrupted, UnexpectedError
 from pipelines.load.account import LoadOptions, LoadResult, Observer, load_account
+from pipelines.load.pipeline import Step, take_step
 from pipelines.voipcloud.settings import Account
-from pipelines.warehouse import Step, Target, answer, open_for_writing
+from pipelines.warehouse import Target, open_for_writing
 
 # Forked from one process that has imported it all, which takes milliseconds; forks are not safe everywhere.
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
@@ -117,7 +118,7 @@ class _Crew:
 
 def _try(step: Step, account: str, target: Target) -> CallsError | None:
     try:
-        answer(step, account, target)
+        take_step(step, account, target)
     except CallsError as error:
         return error
     return None
@@ -196,8 +197,7 @@ def _work(
     os.chdir(surroundings[1])
     line = _Line(pipe)
     target = Target(engine, credentials)
-    if engine == "duckdb":
-        target = replace(target, ask_writer=line.ask)
     tell: Callable[[str], Callable[..., None]] = lambda name: partial(line.tell, name)  # noqa: E731
     observer = Observer(tell("on_page"), tell("on_wait"), tell("on_warning"), line.stopped)
-    line.tell("done", load_account(account, target, options, observer))
+    ask_writer = line.ask if engine == "duckdb" else None
+    line.tell("done", load_account(account, target, options, observer, ask_writer=ask_writer))

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import WarehouseLocked
-from pipelines.load.account import open_budget
 from pipelines.load.locks import find_running
+from pipelines.load.pipeline import read_destination, read_local_state
 from pipelines.voipcloud import read_coverage
 from pipelines.voipcloud.coverage import BEGINNING, DAY, Coverage, unread_ranges
 from pipelines.voipcloud.records import ENDPOINTS
 from pipelines.voipcloud.settings import Account
-from pipelines.warehouse import Target, read_local_state, restore_coverage
+from pipelines.warehouse import Target
 
 
 def describe_account(account: Account, target: Target) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def describe_endpoint(coverage: Coverage, account: Account) -> dict[str, Any]:
             for low, high in unread_ranges(coverage, account.start_date, account.rules)
         ],
         "calls": sum([*coverage.counts.values(), *coverage.other_names.values()]) - sum(coverage.rejected.values()),
-        "rejected": sum([*coverage.rejected.values(), *coverage.unplaced.values()]),
+        "rejected": sum(coverage.rejected.values()),
         "unfinished": sum(coverage.unfinished.values()),
         "days_offered_less": dict(coverage.offered_less),
         "newest_call_at": coverage.newest_at,
@@ -58,7 +58,7 @@ def describe_endpoint(coverage: Coverage, account: Account) -> dict[str, Any]:
 
 def describe_budget(account: Account) -> dict[str, Any]:
     """The budget of the account's key: requests used and left, and when the next one may go."""
-    usage = open_budget(account).usage()
+    usage = account.open_budget().usage()
     limits = account.limits
     return {
         "account": account.name,
@@ -76,8 +76,9 @@ def _coverage(account: Account, target: Target, *, is_running: bool) -> tuple[Ma
         return {}, "nothing: there is no warehouse yet"
     if not is_running:
         with tempfile.TemporaryDirectory(prefix="calls-") as folder, suppress(WarehouseLocked):
-            return restore_coverage(account.name, target, Path(folder)), "the warehouse"
-    return read_coverage(read_local_state(account.name)), "this machine's last load"
+            state = read_destination(account.name, target, Path(folder))
+            return read_coverage(state, account.name), "the warehouse"
+    return read_coverage(read_local_state(account.name), account.name), "this machine's last load"
 
 
 def _settled_until(coverage: Coverage) -> str | None:

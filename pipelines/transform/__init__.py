@@ -6,20 +6,18 @@ Data flow: raw tables → `dbt build` (staging, intermediate, marts, each follow
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any, Protocol
+from typing import Any
 
-import duckdb
-import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from pipelines.errors import CallsError
 from pipelines.files import replace_private
-from pipelines.voipcloud.schemas import RAW_TABLES
+from pipelines.warehouse import Database as Warehouse
+from pipelines.warehouse import Execute, connected, create_missing_raw
 from pipelines.warehouse.postgres import PLANNER_OPTIONS
 
 PROJECT = Path(__file__).parent.parent.parent / "sql"
@@ -37,15 +35,6 @@ class ModelsFailed(CallsError):
     """A model could not be built, or a test on it did not hold; nothing should be published."""
 
 
-class Warehouse(Protocol):
-    """Where the tables are: `credentials` is a file's path for DuckDB, a URL for Postgres."""
-
-    @property
-    def engine(self) -> str: ...
-    @property
-    def credentials(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class ModelResult:
     """One model after a build: the rows it holds now (None for a view), how long it took, how its tests went.
@@ -61,7 +50,6 @@ class ModelResult:
 
 
 Progress = Callable[[str, int, int], None]
-Execute = Callable[[str], list[Any]]
 
 
 def build_models(
@@ -105,15 +93,6 @@ def build_docs(target: Warehouse, work_dir: Path, folder: Path) -> Path:
         told = told.replace(json.dumps(str(place))[1:-1], name)
     replace_private(page, told)
     return page
-
-
-def create_missing_raw(target: Warehouse) -> None:
-    """Create, empty, each raw table that no load has needed yet, so that every model has something to read."""
-    with connected(target) as execute:
-        execute("create schema if not exists raw")
-        for table, columns in RAW_TABLES.items():
-            definitions = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-            execute(f"create table if not exists raw.{table} ({definitions})")
 
 
 def run_dbt(
@@ -217,22 +196,3 @@ def _profile_variables(target: Warehouse) -> dict[str, str]:
         "CALLS_DBT_POSTGRES_DBNAME": parts.get("dbname", ""),
         "PGOPTIONS": f"{PLANNER_OPTIONS} {parts.get('options', '')}".strip(),
     } | {variable: parts[name] for name, variable in LIBPQ_VARIABLES.items() if name in parts}
-
-
-@contextmanager
-def connected(target: Warehouse) -> Iterator[Execute]:
-    """A function that runs one statement and returns its rows; all of them are one transaction."""
-    connection: Any = (duckdb if target.engine == "duckdb" else psycopg2).connect(target.credentials)
-    try:
-        cursor = connection.cursor()
-        if target.engine == "duckdb":
-            cursor.execute("begin")  # psycopg2 does so by itself
-
-        def execute(statement: str) -> list[Any]:
-            cursor.execute(statement)
-            return list(cursor.fetchall()) if cursor.description else []
-
-        yield execute
-        cursor.execute("commit")
-    finally:
-        connection.close()

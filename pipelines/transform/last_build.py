@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipelines.errors import CallsError
-from pipelines.transform import connected
-from pipelines.warehouse import Target, open_for_writing, postgres
+from pipelines.warehouse import Target, connected, open_for_writing, postgres
 
 BEGIN = (
     "create schema if not exists intermediate",

@@ -1,182 +1,274 @@
-"""The dlt source: user, queue and ring-group calls, rejected records, loaded days, system status, accounts.
+"""The dlt source: a VoIPcloud PBX's user, queue and ring-group calls, its accounts and its system status.
 
-A package holds whole days, and a load replaces whole days: `merge` by `delete-insert` on account and UTC date, without
-a primary key, because the PBX's records have none. That keeps calls that look alike, brings in what changed in a call
-since, and can be repeated. A day to be left empty comes as one row marked `is_removed`, which deletes and stays out.
+    pipeline = dlt.pipeline("calls_main", destination="duckdb", dataset_name="raw")
+    pipeline.run(voipcloud())
 
-What is covered goes into the source's state, which dlt commits with the rows.
+Each list is a resource that pages newest first and yields Arrow tables of whole days. A load replaces whole days
+(`merge` by `delete-insert` on account and UTC date, no primary key), because records have no id: that keeps calls that
+look alike, brings in what changed in a call since, and can be repeated. What is covered lies in the list's state, which
+dlt commits with the rows.
 
-Data flow: PBX lists → `reading.Package` → these resources → `raw.*`
+One run is one package: it ends when the budget or `package_pages` is used up, with what is whole loaded. Run it again
+while `source.outcome.has_more`.
+
+Data flow: client → paging → records → reader (whole days) → these resources → raw.*
+Source: the vendor's article, version 1 of the API.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from itertools import chain
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import dlt
 import pyarrow as pa
-from dlt.extract import DltResource
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.exceptions import ContextDefaultCannotBeCreated
+from dlt.common.configuration.specs import BaseConfiguration, configspec
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.extract import DltResource, DltSource
 
-from pipelines.voipcloud import records
+from pipelines.errors import BudgetSpent, CallsError, SettingsError
+from pipelines.voipcloud.client import Client
 from pipelines.voipcloud.coverage import Coverage
-from pipelines.voipcloud.packages import Package
-from pipelines.voipcloud.records.columns import INSTANT
+from pipelines.voipcloud.dlt_settings import add_our_settings
+from pipelines.voipcloud.list_state import ListState
+from pipelines.voipcloud.package import REMOVED
+from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.run import Outcome, ReadOptions, Run
+from pipelines.voipcloud.schemas import SCHEMAS
+from pipelines.voipcloud.session import Session
+from pipelines.voipcloud.settings import read_accounts
+from pipelines.voipcloud.system_status import describe_status, is_good
 
-REMOVED = "is_removed"
+STATUS = "system_status"
 WRITTEN_ROWS = 20_000  # at once: dlt looks at each table it is given, which costs as much as writing a page
 REMOVABLE: Any = {REMOVED: {"hard_delete": True}}  # without a type: the column is made when it is first needed
 DELETE_INSERT: Any = {"disposition": "merge", "strategy": "delete-insert"}
-
-TABLES = (*records.ENDPOINTS, "rejected_records", "loaded_days", "accounts", "system_status")
-LOADED_DAYS_SCHEMA = pa.schema(
-    [
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("endpoint", pa.string(), nullable=False),
-        pa.field("call_day", pa.date32(), nullable=False),
-        pa.field("calls_count", pa.int64(), nullable=False),
-        pa.field("rejected_count", pa.int64(), nullable=False),
-        pa.field("unfinished_count", pa.int64(), nullable=False),
-        pa.field("is_settled", pa.bool_(), nullable=False),
-        pa.field("offered_less_count", pa.int64()),
-        pa.field("loaded_at", INSTANT, nullable=False),
-    ]
-)
-ACCOUNTS_SCHEMA = pa.schema(
-    [
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("timezone", pa.string(), nullable=False),
-        pa.field("loaded_at", INSTANT, nullable=False),
-    ]
-)
-SYSTEM_STATUS_SCHEMA = pa.schema(
-    [
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("checked_at", INSTANT, nullable=False),
-        pa.field("status", pa.string()),
-        pa.field("payload", pa.string(), nullable=False),
-    ]
-)
+# Tables that every list writes to, by the hints that make them.
+SIDE_TABLES: Mapping[str, Mapping[str, Any]] = {
+    "rejected_records": {"merge_key": ("account", "endpoint", "call_day"), "primary_key": ()},
+    "unplaced_records": {"merge_key": (), "primary_key": ("account", "endpoint", "record_hash")},
+    "loaded_days": {"merge_key": (), "primary_key": ("account", "endpoint", "call_day")},
+    "lists": {"merge_key": (), "primary_key": ("account", "endpoint")},
+}
+log = logging.getLogger(__name__)
+add_our_settings()  # at import: a pipeline reads its settings when it is made, which may be before its source is
 
 
-@dataclass(frozen=True)
-class Status:
-    """What the NOC reported: the status in a word, where it has one, and the whole answer as JSON."""
-
-    checked_at: datetime
-    status: str | None
-    payload: str
+@configspec
+class NoSettings(BaseConfiguration):
+    """Nothing is resolved when the source is made: each run reads the settings that it needs."""
 
 
-@dlt.source(name="voipcloud", max_table_nesting=0)
-def voipcloud(
-    account: str,
-    timezone: str,
-    package: Package,
-    reading: Iterator[None],
-    status: Status | None,
-    loaded_at: datetime,
-    missing_tables: Collection[str] = (),
-    *,
-    is_new: bool = False,
-) -> Iterator[DltResource]:
-    """One package of one account, which `reading` fills while it is being written.
+class VoipcloudSource(DltSource):
+    """A dlt source that says how its last run ended; copies made by `with_resources` share the outcome."""
 
-    The order of the resources is the order in which they are drawn: what speaks of the package comes after its calls.
-    `missing_tables` are made even if nothing goes into them yet. Where the warehouse `is_new`, there is nothing to
-    replace.
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.outcome = Outcome()
+
+    def clone(self, with_name: Any = None) -> "VoipcloudSource":
+        """As dlt's, but of this class."""
+        copy = VoipcloudSource(self.schema.clone(with_name=with_name), self.section, list(self.resources.values()))
+        copy.outcome = self.outcome
+        return copy
+
+
+@dlt.source(name="voipcloud", max_table_nesting=0, spec=NoSettings, _impl_cls=VoipcloudSource)
+def voipcloud(account: str = "main", options: ReadOptions = ReadOptions()) -> Iterator[DltResource]:  # noqa: B008 -- frozen
+    """One PBX, whose settings are `sources.voipcloud.*`, or `sources.voipcloud.accounts.<account>.*`.
+
+    Making it reads no setting and opens nothing. Each run starts afresh, but for the rows of an unfinished day that it
+    holds. A run raises a `pipelines.errors.CallsError` (dlt wraps it) only if no day became whole; otherwise the error
+    stands in `outcome`.
     """
-    disposition: Any = "append" if is_new else DELETE_INSERT
-    made = [name for name in records.ENDPOINTS if name in missing_tables]
-    yield dlt.resource(
-        _calls(account, package, reading, loaded_at, made),
-        name="calls",
-        merge_key=("account", "call_day"),
-        write_disposition=disposition,
-        columns=REMOVABLE,
-    )
-    yield dlt.resource(
-        _rejected(account, package, loaded_at),
-        name="rejected_records",
-        merge_key=("account", "endpoint", "call_day"),
-        write_disposition=disposition,
-        columns=REMOVABLE,
-    )
-    yield dlt.resource(
-        _loaded_days(package),
-        name="loaded_days",
-        primary_key=("account", "endpoint", "call_day"),
-        write_disposition=disposition,
-    )
-    yield dlt.resource(
-        [_table(ACCOUNTS_SCHEMA, account=account, timezone=timezone, loaded_at=loaded_at)],
-        name="accounts",
-        primary_key="account",
-        write_disposition=disposition,
-    )
-    if status is not None or "system_status" in missing_tables:
-        yield dlt.resource(_statuses(account, status), name="system_status", write_disposition="append")
-    yield dlt.resource(_remember(package), name="coverage")
+    runs = _Runs(account, options)
+    for endpoint in ENDPOINTS:
+        yield dlt.resource(
+            _read_list,
+            name=endpoint,
+            merge_key=("account", "call_day"),
+            write_disposition=DELETE_INSERT,
+            columns=REMOVABLE,
+        )(runs, endpoint)
+    yield dlt.resource(_accounts, name="accounts", primary_key="account", write_disposition=DELETE_INSERT)(runs)
+    yield dlt.resource(_system_status, name=STATUS, write_disposition="append")(runs)
+    for name in SIDE_TABLES:  # these own their tables; the lists write them
+        yield dlt.resource([], name=name, selected=False)
 
 
-def read_coverage(state: Mapping[str, Any]) -> dict[str, Coverage]:
-    """Coverage by endpoint from a pipeline's state."""
-    stored = state.get("sources", {}).get("voipcloud", {}).get("coverage", {})
-    return {endpoint: Coverage.from_state(value) for endpoint, value in stored.items()}
+def read_coverage(state: Mapping[str, Any], account: str) -> dict[str, Coverage]:
+    """Coverage by endpoint from a pipeline's state. Raises `SettingsError` if a newer version wrote it."""
+    known = state.get("sources", {}).get("voipcloud", {})
+    states = {name: _stored(known, name, account, pipeline=f"calls_{account}") for name in ENDPOINTS}
+    return {name: found.coverage for name, found in states.items() if not found.coverage.is_empty}
 
 
-def _calls(
-    account: str, package: Package, reading: Iterator[None], loaded_at: datetime, made: Sequence[str]
-) -> Iterator[Any]:
-    for endpoint in made:
-        yield dlt.mark.with_table_name(records.schema_of(endpoint).empty_table(), endpoint)
-    for _ in chain([None], reading):  # what was read before this began comes first
-        yield from _taken(package, WRITTEN_ROWS)
-    yield from _taken(package, 1)
-    for endpoint, days in package.emptied.items():
-        removed = _removal_rows(records.schema_of(endpoint), days, {"account": account, "loaded_at": loaded_at})
-        yield dlt.mark.with_table_name(removed, endpoint)
+def check_destination(capabilities: DestinationCapabilitiesContext | None, name: str) -> None:
+    """Raises `SettingsError` for a destination that would not replace the days which are loaded again."""
+    table: Any = {
+        "name": ENDPOINTS[0],
+        "columns": {},
+        "write_disposition": "merge",
+        "x-merge-strategy": "delete-insert",
+    }
+    supported = (capabilities and capabilities.supported_merge_strategies) or []
+    if capabilities and capabilities.merge_strategies_selector:
+        supported = capabilities.merge_strategies_selector(supported, table_schema=table)
+    if "delete-insert" not in supported:
+        raise SettingsError(
+            f"The destination {name} cannot replace whole days (dlt's merge strategy delete-insert), so each load "
+            "would double calls. Choose one that can, such as duckdb, postgres, sqlalchemy or snowflake."
+        )
 
 
-def _taken(package: Package, rows: int) -> Iterator[Any]:
-    for endpoint, table in package.take_tables(rows):
-        yield dlt.mark.with_table_name(table, endpoint)
+class _Runs:
+    """The runs of one source within dlt: which package and which resources each of them belongs to."""
+
+    def __init__(self, account: str, options: ReadOptions) -> None:
+        self.account = account
+        self.session = Session(options)
+        self.load_id = ""
+        self.status: pa.Table | None = None  # asked for in a run whose package was dropped
+        self._run: Run | None = None
+
+    def enter(self, name: str) -> Run:
+        """The run under way, or a new one, for the resource `name`. Raises `SettingsError` before the first request."""
+        load_id = _load_id()
+        run = self._run
+        if run is None or name in run.started or load_id != self.load_id:
+            run = self._begin(load_id)
+        run.started.add(name)
+        return run
+
+    def leave(self, name: str) -> None:
+        """Ends a resource; the last one completes the outcome. Raises what the run met if no day became whole."""
+        run = self._run
+        if run is None or run.leave(name):
+            return
+        self.session.end(run, self.load_id)
+        self.status = None
+        outcome = run.outcome
+        if outcome.error is not None:
+            log.warning("%s: stopped early, with what is whole loaded: %s", self.account, outcome.error)
+        elif outcome.has_more:
+            log.warning("%s: more is to come of %s: run again.", self.account, ", ".join(outcome.lists_left))
+
+    def _begin(self, load_id: str) -> Run:
+        if self._run is not None:
+            self._run.client.close()
+        self._run = None
+        check_destination(*_destination())
+        source = dlt.current.source()
+        outcome = source.outcome if isinstance(source, VoipcloudSource) else Outcome()
+        outcome.clear()
+        (account,) = read_accounts((self.account,))
+        known, selected = dlt.current.source_state(), source.selected_resources
+        stored = {name: _stored(known, name, self.account) for name in ENDPOINTS if name in selected}
+        client = Client(account.access, account.open_budget())
+        others = [STATUS] if STATUS in selected else []
+        self._run = self.session.begin(account, client, stored, outcome, load_id=load_id, others=others)
+        self.load_id = load_id
+        return self._run
 
 
-def _rejected(account: str, package: Package, loaded_at: datetime) -> Iterator[pa.Table]:
-    yield records.rejected_table(package.rejected)
-    for endpoint, days in package.cleared.items():
-        fixed = {"account": account, "endpoint": endpoint, "loaded_at": loaded_at}
-        yield _removal_rows(records.REJECTED_SCHEMA, days, fixed)
+def _read_list(runs: _Runs, endpoint: str) -> Iterator[Any]:
+    """One list: a table of whole days or None after each page, which hands the turn over; then what speaks of them."""
+    run = runs.enter(endpoint)
+    try:
+        reader = runs.session.readers[endpoint]
+        while reader.read_page():
+            yield reader.package.take_calls(WRITTEN_ROWS)
+        yield from _not_empty(reader.package.take_calls(), reader.package.removed_calls(run.now()))
+        for name, table in reader.side_tables():
+            yield _for_side_table(name, table)
+        _own_side_tables()
+        dlt.current.resource_state()[runs.account] = reader.next_state(runs.load_id).to_state()
+        dlt.current.source_state().get("coverage", {}).pop(endpoint, None)  # the place of earlier versions
+    except BaseException:  # closed early, by a limit or by another resource's error
+        run.leave(endpoint)
+        raise
+    runs.leave(endpoint)
 
 
-def _loaded_days(package: Package) -> Iterator[pa.Table]:
-    yield pa.Table.from_pylist(package.loaded_days, schema=LOADED_DAYS_SCHEMA)
+def _accounts(runs: _Runs) -> Iterator[pa.Table]:
+    """The account and its time zone, in which the marts have their dates."""
+    account = runs.enter("accounts").account
+    yield _table("accounts", account=account.name, timezone=account.timezone, loaded_at=datetime.now(UTC))
 
 
-def _statuses(account: str, status: Status | None) -> Iterator[pa.Table]:
-    told = None if status is None else _table(SYSTEM_STATUS_SCHEMA, account=account, **vars(status))
-    yield SYSTEM_STATUS_SCHEMA.empty_table() if told is None else told
+def _system_status(runs: _Runs) -> Iterator[pa.Table]:
+    """What the operator reports. Whatever it is, or if it fails, the calls are read."""
+    run = runs.enter(STATUS)
+    try:
+        runs.status = runs.status or _ask_status(run)
+    except CallsError as error:
+        if not runs.session.readers:
+            run.end(error)
+        elif not isinstance(error, BudgetSpent):  # the lists report that
+            run.warn(f"The system status could not be asked for ({type(error).__name__}).")
+    try:
+        yield from _not_empty(runs.status)
+    except BaseException:
+        run.leave(STATUS)
+        raise
+    runs.leave(STATUS)
 
 
-def _remember(package: Package) -> Iterator[Any]:
-    state = dlt.current.source_state().setdefault("coverage", {})
-    for endpoint, known in package.coverage.items():
-        state[endpoint] = known.to_state()
-    yield from ()
+def _ask_status(run: Run) -> pa.Table:
+    word, text = describe_status(run.client.fetch_system_status(), run.account.name)
+    run.outcome.system_status = word
+    if not is_good(word):
+        run.warn(f"The PBX's operator reports the status '{word}': calls may be missing on their side.")
+    return _table(STATUS, account=run.account.name, checked_at=datetime.now(UTC), status=word, payload=text)
 
 
-def _removal_rows(schema: pa.Schema, days: Sequence[date], fixed: Mapping[str, Any]) -> pa.Table:
-    """One row a day that marks it as to be left empty; what must not be null is filled, and never stored."""
-    filler = {pa.string(): "", pa.bool_(): False}
-    rows = []
-    for day in days:
-        midnight = datetime.combine(day, time(), UTC)
-        required = {f.name: filler.get(f.type, midnight) for f in schema if not f.nullable}
-        rows.append({**required, **fixed, "call_day": day, REMOVED: True})
-    return pa.Table.from_pylist(rows, schema=schema.append(pa.field(REMOVED, pa.bool_())))
+def _for_side_table(name: str, table: pa.Table) -> Any:
+    """A table with the hints of `SIDE_TABLES`, written in the way of the list that it comes from."""
+    disposition: Any = dlt.current.resource().write_disposition
+    hints = dlt.mark.make_hints(table_name=name, write_disposition=disposition, **SIDE_TABLES[name])
+    return dlt.mark.with_hints(table, hints, create_table_variant=True)
 
 
-def _table(schema: pa.Schema, **row: Any) -> pa.Table:
-    return pa.Table.from_pylist([row], schema=schema)
+def _own_side_tables() -> None:
+    """Makes each side table its own resource's: dlt gives it to the list that wrote it last, and drops it with that."""
+    tables, owners = dlt.current.source_schema().tables, dlt.current.source().resources
+    for name in SIDE_TABLES.keys() & tables.keys() & owners.keys():
+        tables[name]["resource"] = name
+
+
+def _stored(known: Mapping[str, Any], endpoint: str, account: str, pipeline: str | None = None) -> ListState:
+    """A list's state. In an earlier version it stood in the source's state, for the account of the pipeline's name."""
+    whose = f"{account}: {endpoint}"
+    state = known.get("resources", {}).get(endpoint, {}).get(account)
+    if state is None and endpoint in known.get("coverage", {}):
+        name = pipeline or dlt.current.pipeline().pipeline_name
+        if name == f"calls_{account}":
+            return ListState(Coverage.from_state(known["coverage"][endpoint]))
+    return ListState.from_state(state or {}, whose)
+
+
+def _destination() -> tuple[DestinationCapabilitiesContext | None, str]:
+    """What the pipeline's destination can do, and its name."""
+    try:
+        return Container()[DestinationCapabilitiesContext], str(dlt.current.pipeline().destination.destination_name)
+    except ContextDefaultCannotBeCreated:
+        return None, "that this pipeline has"
+
+
+def _load_id() -> str:
+    """dlt's name of the package under way; '' where the source is iterated without a pipeline."""
+    with suppress(CurrentLoadPackageStateNotAvailable):
+        return str(dlt.current.load_package_state()["load_id"])
+    return ""
+
+
+def _not_empty(*tables: pa.Table | None) -> Iterator[pa.Table]:
+    yield from (table for table in tables if table is not None)
+
+
+def _table(name: str, **row: Any) -> pa.Table:
+    return pa.Table.from_pylist([row], schema=SCHEMAS[name])

@@ -21,7 +21,7 @@ import httpx
 from msgspec import Raw
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
-from pipelines.budget import Budget
+from pipelines.budget import Budget, Usage
 from pipelines.errors import (
     BudgetSpent,
     CallsError,
@@ -88,7 +88,15 @@ class Client:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections."""
         self._http.close()
+
+    def usage(self) -> Usage:
+        """Where the budget of the key stands."""
+        return self._budget.usage()
 
     def fetch_calls(
         self, endpoint: str, *, from_date: str, to_date: str, names: str, limit: int, offset: int

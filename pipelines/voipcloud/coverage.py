@@ -96,9 +96,8 @@ class Coverage:
     names: str = ""  # the names filter the days were read with
     timezone: str = ""  # the account's time zone then; '' is not known
     settled: Days = Days()
-    counts: Mapping[str, int] = field(default_factory=dict)  # records that tell their start, rejected ones among them
+    counts: Mapping[str, int] = field(default_factory=dict)  # records, rejected ones included
     rejected: Mapping[str, int] = field(default_factory=dict)
-    unplaced: Mapping[str, int] = field(default_factory=dict)  # further rejected ones, of this day by their neighbours
     unfinished: Mapping[str, int] = field(default_factory=dict)
     offered_less: Mapping[str, int] = field(default_factory=dict)  # days kept as the PBX offered fewer, even none
     other_names: Mapping[str, int] = field(default_factory=dict)  # records stored under an earlier filter or zone
@@ -124,9 +123,16 @@ class Coverage:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """From what `to_state` gave; an empty mapping is an endpoint never read."""
+        """From what `to_state` gave, now or in an earlier version; an empty mapping is an endpoint never read.
+
+        Earlier versions kept records without a start among a day's rejected ones, counted apart as `unplaced`. Such a
+        day is marked, so that they go when it is read again.
+        """
+        known = {name: value for name, value in state.items() if name not in ("settled", "unplaced")}
+        if unplaced := state.get("unplaced"):
+            known["rejected"] = {**dict.fromkeys(unplaced, 0), **state["rejected"]}
         ranges = tuple((date.fromisoformat(low), date.fromisoformat(high)) for low, high in state.get("settled", ()))
-        return cls(**{**state, "settled": Days(ranges)})
+        return cls(**known, settled=Days(ranges))
 
     def under(self, names: str, timezone: str = "") -> Self:
         """As it counts for this names filter and time zone: days read with others have to be read again.
@@ -144,16 +150,11 @@ class Coverage:
 
 @dataclass(frozen=True)
 class DayRead:
-    """One day as the PBX gave it: records, of these rejected, of these unfinished.
-
-    `unplaced` are rejected records that tell no start. They are no part of `records`: another night may find them on
-    another day, and that must not look as if calls were missing from this one.
-    """
+    """One day as the PBX gave it: records, of these rejected, of these unfinished."""
 
     records: int = 0
     rejected: int = 0
     unfinished: int = 0
-    unplaced: int = 0
 
 
 def missing_ranges(coverage: Coverage, start: date | None, now: datetime, page_rows: int) -> list[DateRange]:
@@ -198,11 +199,9 @@ def is_shrunk(coverage: Coverage, day: date, offered: DayRead) -> bool:
     Of a day stored under another names filter, only its coming back empty says so; under another time zone, nothing.
     """
     key = day.isoformat()
-    # a record that tells its start no longer is rejected, and not gone
-    records = offered.records + max(0, offered.unplaced - coverage.unplaced.get(key, 0))
     if key in coverage.other_names:
-        return records == 0 and not coverage.is_moved
-    return records < coverage.counts.get(key, 0)
+        return offered.records == 0 and not coverage.is_moved
+    return offered.records < coverage.counts.get(key, 0)
 
 
 def with_days(
@@ -232,7 +231,6 @@ def with_days(
         counts=counts,
         unfinished=unfinished,
         rejected=_replaced(coverage.rejected, keys, {d: r.rejected for d, r in read.items()}),
-        unplaced=_replaced(coverage.unplaced, keys, {d: r.unplaced for d, r in read.items()}),
         offered_less={key: n for key, n in coverage.offered_less.items() if key not in keys} | offered_less,
         other_names=other_names,
         is_moved=coverage.is_moved and bool(other_names),

@@ -1,7 +1,7 @@
 """Reads a newest-first list by offset while it moves, losing and doubling nothing.
 
 The list has no ids, calls arrive at its head, rows vanish, and calls that start in the same second may swap places
-between two requests. So a place in the list is a *second*, and the offset is only a guess at where that second is:
+between two requests. So a cursor in the list is a *second*, and the offset is only a guess at where that second is:
 
 - a full page's oldest second may be cut by its edge, so it is dropped and read again with the next page;
 - the next page is asked for from the last row kept, and must begin with that second or a newer one: otherwise rows
@@ -42,39 +42,39 @@ class PageStep:
 
     start: int
     stop: int
-    place: Cursor | None
+    cursor: Cursor | None
 
 
-def next_step(place: Cursor, seconds: Sequence[int]) -> PageStep:
-    """Says which rows of the page read at `place` are new and whole, and where to read on.
+def next_step(cursor: Cursor, seconds: Sequence[int]) -> PageStep:
+    """Says which rows of the page read at `cursor` are new and whole, and where to read on.
 
     `seconds` holds each row's start in Unix seconds, newest first. A short first page with the length of a usual cap
     is not taken for the end until one more page says so. Raises `UnexpectedPayload` where one second fills a page.
     """
     size = len(seconds)
-    if place.offset > 0 and place.second is not None and (size == 0 or seconds[0] < place.second):
-        back = max(0, place.offset - place.step)
-        return PageStep(0, 0, Cursor(place.limit, back, place.second, place.step * 2, place.stuck))
+    if cursor.offset > 0 and cursor.second is not None and (size == 0 or seconds[0] < cursor.second):
+        back = max(0, cursor.offset - cursor.step)
+        return PageStep(0, 0, Cursor(cursor.limit, back, cursor.second, cursor.step * 2, cursor.stuck))
 
-    start = 0 if place.second is None else _first_at_or_before(seconds, place.second - 1)
-    limit = place.limit
+    start = 0 if cursor.second is None else _first_at_or_before(seconds, cursor.second - 1)
+    limit = cursor.limit
     if size < limit:
-        if place.second is not None or size not in SUSPECTED_CAPS:
+        if cursor.second is not None or size not in SUSPECTED_CAPS:
             return PageStep(start, size, None)
         limit = size
 
     if start == size:  # more calls arrived since the last page than a page holds
-        return PageStep(start, size, Cursor(limit, place.offset + size - 1, place.second, stuck=place.stuck))
+        return PageStep(start, size, Cursor(limit, cursor.offset + size - 1, cursor.second, stuck=cursor.stuck))
     cut = _first_at_or_before(seconds, seconds[-1])
-    stuck = 0 if cut > start else place.stuck + 1
-    if (cut <= 1 and limit == place.limit) or stuck > MOST_STUCK:
+    stuck = 0 if cut > start else cursor.stuck + 1
+    if (cut <= 1 and limit == cursor.limit) or stuck > MOST_STUCK:
         raise UnexpectedPayload(
             f"{limit - 1} calls or more start in one second (or in the hour that comes twice when clocks are set "
             "back), as many as a page can hold, so reading on could lose some of them. Narrow the load with a names "
             "filter."
         )
-    second = seconds[cut - 1] if cut > start else place.second
-    return PageStep(start, cut, Cursor(limit, place.offset + max(cut - 1, 0), second, stuck=stuck))
+    second = seconds[cut - 1] if cut > start else cursor.second
+    return PageStep(start, cut, Cursor(limit, cursor.offset + max(cut - 1, 0), second, stuck=stuck))
 
 
 def _first_at_or_before(seconds: Sequence[int], second: int) -> int:

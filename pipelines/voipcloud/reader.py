@@ -1,267 +1,291 @@
-"""Reads one account's missing days from the PBX, newest first, into packages of whole days.
+"""Reads the missing days of one list from the PBX, newest first: pages in, whole days out.
 
-A reader keeps its place in each list from one package to the next, so only an interruption reads a page twice. The
-endpoints take turns, a page each: when the budget ends early, all three are loaded equally far back.
+A range of days keeps its cursor from one package to the next, so only an interruption reads a page twice. Rows of a day
+that is not whole yet wait in memory for the next package; without them the cursor goes back to where that day begins.
 """
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
-from types import TracebackType
-from typing import Self
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
-from msgspec import Raw
+import pyarrow as pa
 
 from pipelines.errors import CallsError, SettingsError, UnexpectedPayload
 from pipelines.voipcloud import records
-from pipelines.voipcloud.ahead import PageAhead
-from pipelines.voipcloud.client import MAX_LIMIT, Client
+from pipelines.voipcloud.client import MAX_LIMIT
 from pipelines.voipcloud.coverage import (
     BEGINNING,
     DAY,
     Coverage,
     DateRange,
     DayRead,
-    Rules,
     days_within,
     is_shrunk,
     missing_ranges,
     with_days,
 )
-from pipelines.voipcloud.packages import Package
+from pipelines.voipcloud.list_state import ListState, Plan, RangeState
+from pipelines.voipcloud.package import Package
 from pipelines.voipcloud.paging import Cursor, next_step
 from pipelines.voipcloud.records import Page
+from pipelines.voipcloud.run import PageRead, Run
+from pipelines.voipcloud.schemas import SCHEMAS
 
-Clock = Callable[[], float]
-Signal = Callable[[], CallsError | None]  # a reason to end cleanly, if there is one
-
-
-def no_stop() -> CallsError | None:
-    """No reason to end."""
-    return None
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to read of an account: by default what is missing of every endpoint."""
-
-    account: str
-    timezone: str
-    names: Mapping[str, str]
-    start: date | None = None
-    endpoints: tuple[str, ...] = records.ENDPOINTS
-    again: DateRange | None = None  # days to read whether settled or not
-    allow_shrink: bool = False
-    package_pages: int = 25
-    rules: Rules = field(default_factory=Rules)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One page was read: what it held, how far back it reached, and the days done of all (None: nobody knows)."""
-
-    endpoint: str
-    rows: int
-    day: date | None
-    days_done: int
-    days_total: int | None
+# A plan older than this is dropped: the newest calls come first again, and what is settled by now is not read twice.
+PLAN_LASTS = timedelta(hours=6)
+# A read that an earlier source began longer ago than this is followed by another, for the calls that came since.
+FRESH_FOR = timedelta(minutes=15)
 
 
 @dataclass
-class _List:
-    """One stretch of one endpoint while it is read. Days from `bottom` on are delivered."""
+class _Range:
+    """A range of days while it is read: days from `bottom` on are in a package, `held` are rows of older days."""
 
-    stretch: DateRange
-    place: Cursor | None
+    days: DateRange
+    cursor: Cursor | None  # None: read to its end
     bottom: date
     held: list[Page] = field(default_factory=list)
 
+    def to_state(self) -> RangeState:
+        """With the cursor where the rows of `held` begin, because they are not kept with it."""
+        cursor = self.cursor or Cursor(MAX_LIMIT)
+        held = sum(len(page.seconds) for page in self.held)
+        if held and self.bottom < date.max:
+            cursor = Cursor(cursor.limit, max(0, cursor.offset - held), _midnight(self.bottom))
+        elif held:
+            cursor = Cursor(cursor.limit)
+        return RangeState(self.days, cursor, self.bottom)
 
-class AccountReader:
-    """Reads an account package by package; `coverage` is by endpoint, as it stands in the warehouse."""
 
-    def __init__(
-        self,
-        client: Client,
-        order: Order,
-        coverage: Mapping[str, Coverage],
-        *,
-        clock: Clock,
-        on_progress: Callable[[Progress], None] = lambda _: None,
-        stop: Signal = no_stop,
-    ) -> None:
-        self._client = client
-        self._order = order
-        self._clock = clock
-        self._begun = self._now()  # no page is older, so a day that had ended by then is read whole
-        self._on_progress = on_progress
-        self._stop = stop
-        self._warnings: list[str] = []
-        self._coverage: dict[str, Coverage] = {}
-        self._lists: dict[str, list[_List]] = {}
-        self.failed: list[CallsError] = []  # lists that cannot be read, and why
-        self._pages = PageAhead(self._fetch)
-        for endpoint in order.endpoints:
-            self._begin(endpoint, coverage.get(endpoint, Coverage()))
+@dataclass(frozen=True)
+class UnplacedRow:
+    """A row of `raw.unplaced_records`, but for whose it is and how many copies there are."""
 
-    def __enter__(self) -> Self:
-        return self
+    record_hash: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    record: str
+    reason: str
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._pages.__exit__(kind, error, tb)
 
-    def read_package(self) -> Package:
-        """Reads a whole package into memory; see `read_into`."""
-        package = Package()
-        for _ in self.read_into(package):
-            pass
-        return package
+@dataclass(frozen=True)
+class Held:
+    """One read of a list in memory, rows of unfinished days included.
 
-    def read_into(self, package: Package) -> Iterator[None]:
-        """Reads until the package is full, the budget is empty, nothing is missing, or something fails.
+    It continues any of the states of `load_ids`, read with `settings`. `is_own`: the read was begun by this source, and
+    not by an earlier one.
+    """
 
-        Gives control back after each page, for `package.take_tables`. Never raises what the PBX or the budget does:
-        `package.error` holds it, to be raised when the package is loaded.
-        """
-        package.warnings += self._warnings
-        self._warnings = []
-        pages = 0
+    load_ids: frozenset[str]
+    settings: tuple[Any, ...]
+    begun: datetime
+    ranges: list[_Range]
+    counted: Counter[str]
+    unplaced: dict[str, UnplacedRow]
+    is_own: bool
+
+
+def continued(run: Run, endpoint: str, stored: ListState, held: Held | None) -> Held | None:
+    """The read of a list that is under way, from memory or from its state, if it is recent and reads the same."""
+    settings, asked = _settings(run, endpoint), run.options.asked
+    if held is not None and stored.load_id in held.load_ids and held.settings == settings:
+        read = held
+    elif (plan := stored.plan) is not None and run.options.resumes and _continues(plan, stored, run, endpoint):
+        ranges = [_Range(each.days, each.cursor, each.bottom) for each in plan.ranges]
+        is_own = asked is not None
+        read = Held(frozenset(), settings, plan.begun, ranges, Counter(plan.unplaced), {}, is_own)
+    else:
+        return None
+    return read if run.now() - read.begun < PLAN_LASTS else None
+
+
+class ListReader:
+    """One list in one run of the source. `stored` is its state; `read` is what it goes on with, None to begin anew."""
+
+    def __init__(self, run: Run, endpoint: str, stored: ListState, read: Held | None) -> None:
+        self._run = run
+        self._endpoint = endpoint
+        self._stored = stored
+        self._names = run.account.names.get(endpoint, "")
+        self._coverage = stored.coverage.under(self._names, run.account.timezone)
+        self.package = Package(run.account.name, endpoint)
+        self.is_covered = False  # days have become whole
+        self._has_failed = False
+        self._read = read or self._begun_now()
+        if self._coverage.is_empty and not stored.coverage.is_empty:
+            what = "time zone" if self._names == stored.coverage.names else "names filter"
+            run.warn(f"{endpoint}: the {what} has changed, so its days are read again.")
+
+    @property
+    def has_more(self) -> bool:
+        """Whether days are missing after this run, or calls that came since an earlier source began to read."""
+        is_old = not self._read.is_own and self._run.now() - self._read.begun > FRESH_FOR
+        return not self._has_failed and (is_old or bool(self._read.ranges))
+
+    def read_page(self) -> bool:
+        """Reads one page; False if nothing is left to read, or the run has ended. Raises nothing of the PBX's."""
+        if not self._read.ranges or self._has_failed or not self._run.goes_on():
+            return False
         try:
-            while (endpoint := self._next(pages)) is not None:
-                if pages >= self._order.package_pages and package.coverage:
-                    return
-                if stopped := self._stop():
-                    raise stopped
-                try:
-                    self._read_page(endpoint, package, is_last=pages + 1 >= self._order.package_pages)
-                except (UnexpectedPayload, SettingsError) as error:  # of this list; the others may be sound
-                    self.failed.append(error)
-                    self._lists.pop(endpoint, None)
-                pages += 1
-                yield
+            self._read_page(self._read.ranges[0])
+        except (UnexpectedPayload, SettingsError) as error:  # of this list; the others may be sound
+            self._has_failed = True
+            self._run.end_list(self._endpoint, error)
         except CallsError as error:
-            package.error = error
-            return
-        package.done = True
-        package.error = self.failed[0] if self.failed else None
+            self._run.end(error)
+            return False
+        return True
 
-    def _begin(self, endpoint: str, stored: Coverage) -> None:
-        names = self._order.names.get(endpoint, "")
-        coverage = stored.under(names, self._order.timezone)
-        if coverage.is_empty and not stored.is_empty:
-            what = "time zone" if names == stored.names else "names filter"
-            self._warnings.append(f"{endpoint}: the {what} has changed, so its days are read again.")
-        if self._order.again is not None:
-            stretches = [self._order.again]
-        else:
-            stretches = missing_ranges(coverage, self._order.start, self._begun, MAX_LIMIT)
-        self._coverage[endpoint] = coverage
-        self._lists[endpoint] = [_List(s, Cursor(MAX_LIMIT), s.end or date.max) for s in stretches]
-
-    def _next(self, turn: int) -> str | None:
-        left = list(self._lists)
-        return left[turn % len(left)] if left else None
-
-    def _fetch(self, endpoint: str, stretch: DateRange, place: Cursor) -> list[Raw]:
-        return self._client.fetch_calls(
-            endpoint,
-            from_date=stretch.from_date,
-            to_date=stretch.to_date,
-            names=self._order.names.get(endpoint, ""),
-            limit=place.limit,
-            offset=place.offset,
+    def next_state(self, load_id: str) -> ListState:
+        """What to remember with the package `load_id`."""
+        read = self._read
+        ranges = tuple(each.to_state() for each in read.ranges)
+        plan = Plan(read.begun, self._run.options.asked, ranges, dict(read.counted))
+        first_seen = {key: row.first_seen_at.isoformat() for key, row in read.unplaced.items()}
+        return self._stored.after_package(
+            load_id, self._coverage, None if self._has_failed else plan, {**self._stored.first_seen, **first_seen}
         )
 
-    def _read_page(self, endpoint: str, package: Package, *, is_last: bool) -> None:
-        reading = self._lists[endpoint][0]
-        place, wire = self._pages.take(endpoint, reading.stretch, reading.place or Cursor(MAX_LIMIT))
-        if not is_last:
-            self._pages.begin(endpoint, reading.stretch, place, wire)
-        order = self._order
-        first = reading.stretch.first
-        page = records.parse_page(
-            endpoint,
-            wire,
-            account=order.account,
-            timezone=order.timezone,
-            loaded_at=self._now(),
-            first=None if first is None else _midnight(first),
-            standing=self._coverage[endpoint].unplaced,
-            # on a page below another, older than what was read: then `next_step` goes back to where neighbours are
-            otherwise=self._otherwise(endpoint, reading.stretch) if place.second is None else place.second - 1,
+    def hold(self, load_id: str) -> Held:
+        """What the next run of this source goes on from: after the package `load_id`, or, if this run made no day
+        whole, also if that package is dropped."""
+        known = {load_id} if self.is_covered else {load_id, self._stored.load_id}
+        return replace(self._read, load_ids=frozenset(known))
+
+    def side_tables(self) -> Iterator[tuple[str, pa.Table]]:
+        """What speaks of the package's days, by the table in `raw`."""
+        for table in self.package.rejected_records(self._run.now()):
+            yield "rejected_records", table
+        whose = {"account": self._run.account.name, "endpoint": self._endpoint}
+        counted, unplaced = self._read.counted, self._read.unplaced
+        rows = {
+            "unplaced_records": [{**whose, **vars(row), "copies_count": counted[key]} for key, row in unplaced.items()],
+            "loaded_days": self.package.loaded_days,
+            "lists": [{**whose, "whole_read_at": self._read.begun}] if self.is_covered and self.is_at_end else [],
+        }
+        for name, listed in rows.items():
+            if listed:
+                yield name, pa.Table.from_pylist(listed, schema=SCHEMAS[name])
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the list has been read to its end."""
+        return not self._read.ranges and not self._has_failed
+
+    @property
+    def unplaced(self) -> int:
+        """How many records without a start this read of the list has seen, so far."""
+        return self._read.counted.total()
+
+    def _begun_now(self) -> Held:
+        now, asked = self._run.now(), self._run.options.asked
+        ranges = [asked] if asked else missing_ranges(self._coverage, self._run.account.start_date, now, MAX_LIMIT)
+        begun = [_Range(each, Cursor(MAX_LIMIT), each.end or date.max) for each in ranges]
+        return Held(frozenset(), _settings(self._run, self._endpoint), now, begun, Counter(), {}, is_own=True)
+
+    def _read_page(self, reading: _Range) -> None:
+        cursor = reading.cursor or Cursor(MAX_LIMIT)
+        wire = self._run.client.fetch_calls(
+            self._endpoint,
+            from_date=reading.days.from_date,
+            to_date=reading.days.to_date,
+            names=self._names,
+            limit=cursor.limit,
+            offset=cursor.offset,
         )
-        if page.seconds and not page.rows:
-            package.warnings.append(
-                f"{endpoint}: none of {len(page.seconds)} records can be read: {page.rejected[0].reason}. They are in "
-                "raw.rejected_records. Has the PBX moved to another version of its API?"
+        now = self._run.now()
+        account = self._run.account
+        page = records.parse_page(self._endpoint, wire, account=account.name, timezone=account.timezone, loaded_at=now)
+        step = next_step(cursor, page.sort_seconds)
+        reading.cursor = step.cursor
+        # a page in which no row has a start is the end of the list, or it is asked for again from further up
+        is_end = not page.seconds and step.cursor is None
+        taken = range(len(wire)) if is_end else range(step.start, step.stop)
+        self._note_unplaced(reading, cursor, page, taken, now)
+        if step.stop > step.start:
+            reading.held.append(page.slice(step.start, step.stop))
+        self._deliver(reading)
+        self._run.count_page(self._progress(reading, step.stop - step.start, page))
+
+    def _note_unplaced(self, reading: _Range, cursor: Cursor, page: Page, taken: range, now: datetime) -> None:
+        """Counts each record without a start once, in the range that holds a neighbour of it."""
+        number = len(page.unplaced) + len(page.rejected)
+        if number and not page.rows:
+            reason = page.unplaced[0].reason if page.unplaced else page.rejected[0].reason
+            self._run.warn(
+                f"{self._endpoint}: none of {number} records can be read: {reason}. They are in raw.rejected_records, "
+                "or raw.unplaced_records if they have no start. Has the PBX moved to another version of its API?"
             )
-        taken = next_step(place, page.sort_seconds)
-        reading.place = taken.place
-        if taken.stop > taken.start:
-            reading.held.append(page.slice(taken.start, taken.stop))
-        self._deliver(endpoint, reading, package)
-        self._on_progress(self._progress(endpoint, reading, taken.stop - taken.start, page))
+        for bad in page.unplaced:
+            if bad.row in taken and self._is_wanted(reading, cursor, page, bad.row):
+                key = bad.record_hash
+                self._read.counted[key] += 1
+                known = self._stored.first_seen.get(key)
+                first = now if known is None else datetime.fromisoformat(known)
+                self._read.unplaced.setdefault(key, UnplacedRow(key, first, now, bad.record, bad.reason))
 
-    def _otherwise(self, endpoint: str, stretch: DateRange) -> int:
-        """Where records belong of which nothing tells the day: to the last day that has such ones, or else the last."""
-        first = stretch.first or BEGINNING
-        last = max(first, self._begun.date()) if stretch.end is None else stretch.end - DAY
-        return _midnight(max(days_within(self._coverage[endpoint].unplaced, first, last + DAY), default=last))
+    def _is_wanted(self, reading: _Range, cursor: Cursor, page: Page, row: int) -> bool:
+        """Whether the record below a row without a start lies in the range, or else the one above, and below is none
+        that is still to be read."""
+        if not page.seconds:
+            return True
+        below = _day(page.seconds[row])  # or above, at the page's end
+        if below in reading.days or any(below in other.days for other in self._read.ranges):
+            return below in reading.days
+        unplaced = {bad.row for bad in page.unplaced}
+        above = next((page.seconds[n] for n in reversed(range(row)) if n not in unplaced), cursor.second)
+        return reading.days.end is None if above is None else _day(above) in reading.days
 
-    def _progress(self, endpoint: str, reading: _List, rows: int, page: Page) -> Progress:
-        today = self._now().date()
-        end = min(reading.stretch.end or today + DAY, today + DAY)
-        first = reading.stretch.first
+    def _progress(self, reading: _Range, rows: int, page: Page) -> PageRead:
+        today = self._run.now().date()
+        end = min(reading.days.end or today + DAY, today + DAY)
+        first = reading.days.first
         oldest = _day(page.seconds[-1]) if page.seconds else first
         total = None if first is None else max(1, (end - first).days)
         done = 0 if oldest is None else (end - max(oldest, first or oldest)).days
-        return Progress(endpoint, rows, oldest, total if reading.place is None and total else done, total)
+        return PageRead(self._endpoint, rows, oldest, total if reading.cursor is None and total else done, total)
 
-    def _deliver(self, endpoint: str, reading: _List, package: Package) -> None:
-        """Hands over the days that the last page completed, and takes the list off when all are."""
-        first = reading.stretch.first or BEGINNING
-        if reading.place is None:
+    def _deliver(self, reading: _Range) -> None:
+        """Puts the days that the last page completed into the package, and takes the range off when all are."""
+        first = reading.days.first or BEGINNING
+        if reading.cursor is None:
             whole_from = first
-        elif reading.place.second is None:
+        elif reading.cursor.second is None:
             return
         else:
-            whole_from = max(first, _day(reading.place.second) + DAY)
+            whole_from = max(first, _day(reading.cursor.second) + DAY)
         if whole_from < reading.bottom:
-            self._take_days(endpoint, reading, package, (whole_from, reading.bottom))
+            self._put_days(reading, (whole_from, reading.bottom))
             reading.bottom = whole_from
         if reading.bottom <= first:
-            self._lists[endpoint].pop(0)
-            if not self._lists[endpoint]:
-                del self._lists[endpoint]
+            self._read.ranges.remove(reading)
 
-    def _take_days(self, endpoint: str, reading: _List, package: Package, span: tuple[date, date]) -> None:
-        days, kept_pages = _split(reading.held, span[0])
-        reading.held = kept_pages
+    def _put_days(self, reading: _Range, span: tuple[date, date]) -> None:
+        days, reading.held = _split(reading.held, span[0])
         days = {day: pages for day, pages in days.items() if span[0] <= day < span[1]}
-        coverage = self._coverage[endpoint]
-        known = (coverage.counts, coverage.unplaced, coverage.other_names)
-        stored = {day for each in known for day in days_within(each, *span)}
+        before, now, allow_shrink = self._coverage, self._run.now(), self._run.options.allow_shrink
+        stored = {day for known in (before.counts, before.other_names) for day in days_within(known, *span)}
         offered = {day: _day_read(days.get(day, [])) for day in stored | days.keys()}
-        shrunk = {day: told.records for day, told in offered.items() if is_shrunk(coverage, day, told)}
-        kept = {} if self._order.allow_shrink else shrunk
-        read = {day: told for day, told in offered.items() if day not in kept}
-        missed = {} if self._order.allow_shrink else _missed(coverage, read, days)
+        shrunk = {day: read.records for day, read in offered.items() if is_shrunk(before, day, read)}
+        kept = {} if allow_shrink else shrunk
+        read = {day: each for day, each in offered.items() if day not in kept}
+        rejected = len(self.package.rejected)
         for day in sorted(read):
-            pages, is_missed = days.get(day, []), day in missed
-            package.put_day(self._order.account, endpoint, day, pages, coverage, self._now(), keeps_rejected=is_missed)
-        read |= {day: replace(read[day], unplaced=number) for day, number in missed.items()}
+            self.package.put_day(day, days.get(day, []), before, now)
         for day, number in sorted(kept.items()):
-            package.warnings.append(
-                f"{endpoint}: the PBX offers {number} records of {day}, fewer than are stored, so the day was left as "
-                f"it is. If that is right: calls load --from {day} --to {day} --allow-shrink."
+            self._run.warn(
+                f"{self._endpoint}: the PBX offers {number} records of {day}, fewer than are stored, so the day was "
+                f"left as it is. If that is right: calls load --from {day} --to {day} --allow-shrink."
             )
-        self._coverage[endpoint] = coverage = self._covered(coverage, read, kept, span, days)
-        package.tell_days(self._order.account, endpoint, stored | days.keys(), span, coverage, self._now())
+        self._coverage = self._covered(read, kept, span, days)
+        number = self.package.put_loaded_days(stored | days.keys(), span, self._coverage, now)
+        self.is_covered = True
+        self._run.count_days(self._endpoint, number, len(self.package.rejected) - rejected)
 
     def _covered(
         self,
-        coverage: Coverage,
         read: Mapping[date, DayRead],
         kept: Mapping[date, int],
         span: tuple[date, date],
@@ -269,13 +293,20 @@ class AccountReader:
     ) -> Coverage:
         called = (page for pages in days.values() for page in pages if page.table.num_rows)
         newest = max((page.seconds[0] for page in called), default=None)
-        known = coverage.newest_at
         at = None if newest is None else datetime.fromtimestamp(newest, UTC).isoformat()
-        after = with_days(coverage, read, kept, span, self._begun, self._order.rules)
-        return Coverage(**{**vars(after), "newest_at": max(filter(None, (known, at)), default=None)})
+        after = with_days(self._coverage, read, kept, span, self._read.begun, self._run.account.rules)
+        return replace(after, newest_at=max(filter(None, (self._coverage.newest_at, at)), default=None))
 
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
+
+def _settings(run: Run, endpoint: str) -> tuple[Any, ...]:
+    account = run.account
+    return account.names.get(endpoint, ""), account.timezone, account.start_date, run.options.asked
+
+
+def _continues(plan: Plan, stored: ListState, run: Run, endpoint: str) -> bool:
+    """Whether the plan asks for the same days, with the names filter and time zone of the account."""
+    names, timezone = run.account.names.get(endpoint, ""), run.account.timezone
+    return plan.asked == run.options.asked and stored.coverage.under(names, timezone) == stored.coverage
 
 
 def _midnight(day: date) -> int:
@@ -299,33 +330,9 @@ def _split(pages: list[Page], whole_from: date) -> tuple[dict[date, list[Page]],
     return by_day, waiting
 
 
-def _missed(coverage: Coverage, read: Mapping[date, DayRead], days: Mapping[date, list[Page]]) -> dict[date, int]:
-    """Days whose records without a start are to stay, and how many: none is offered, and no more calls of the time.
-
-    A PBX that is asked for some days need not list them; but one that was mended has become a call.
-    """
-    stored = {day: coverage.unplaced[day.isoformat()] for day in read if day.isoformat() in coverage.unplaced}
-    gone = sum(stored.values()) - sum(told.unplaced for told in read.values())
-    if gone <= 0:
-        return {}
-    until = math.inf if coverage.read_at is None else datetime.fromisoformat(coverage.read_at).timestamp()
-    calls = {day: sum(_placed_until(until, page) for page in days.get(day, [])) for day in read}
-    if sum(max(0, number - coverage.counts.get(day.isoformat(), 0)) for day, number in calls.items()) >= gone:
-        return {}
-    alone = {day for day in stored if not read[day].rejected and day.isoformat() not in coverage.rejected}
-    return {day: number for day, number in stored.items() if day in alone and not read[day].unplaced}
-
-
-def _placed_until(second: float, page: Page) -> int:
-    unplaced = {bad.row for bad in page.rejected if not bad.has_start}
-    return sum(at <= second for row, at in enumerate(page.seconds) if row not in unplaced)
-
-
 def _day_read(pages: list[Page]) -> DayRead:
-    placed, unplaced = (sum(bad.has_start is told for page in pages for bad in page.rejected) for told in (True, False))
     return DayRead(
-        records=sum(len(page.seconds) for page in pages) - unplaced,
-        rejected=placed,
+        records=sum(page.table.num_rows + len(page.rejected) for page in pages),
+        rejected=sum(len(page.rejected) for page in pages),
         unfinished=sum(page.table["call_finished_at"].null_count for page in pages),
-        unplaced=unplaced,
     )

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import dlt
 
-from pipelines.budget import Limits
+from pipelines.budget import Budget, Limits
 from pipelines.budget.sessions import check_url, is_url
 from pipelines.errors import SettingsError, UsageError
 from pipelines.files import full_path, home
@@ -59,6 +59,10 @@ class Account:
     rules: Rules
     package_pages: int
     warnings: tuple[str, ...] = field(default=())
+
+    def open_budget(self) -> Budget:
+        """The ledger that every run and process sharing the account's key counts in."""
+        return Budget(self.ledger, self.host, self.access.api_key, self.limits)
 
     @property
     def host(self) -> str:

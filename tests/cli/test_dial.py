@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.load.account import open_budget
 from pipelines.phone_numbers import mask_numbers
 from pipelines.sandbox.account import Account
 from pipelines.voipcloud.settings import read_accounts
@@ -121,7 +120,7 @@ def test_slots_are_kept_for_it(site: Site) -> None:
     site.set_setting("budget.requests", "3")
     site.set_setting("budget.reserve_interactive", "2")
     (account,) = read_accounts()
-    with open_budget(account).slot():
+    with account.open_budget().slot():
         pass
     assert_told(site.run("load", "--on-budget", "stop"), 75, "kept for click-to-call")
     assert [site.run("dial", USER, NUMBER, "--yes").code for _ in range(3)] == [0, 0, 75]

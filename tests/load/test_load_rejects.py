@@ -1,4 +1,5 @@
-"""Every record that cannot be read lands among the rejected once, whole and with its reason, and the rest loads."""
+"""Every record that cannot be read is kept once, whole and with its reason: in its day among the rejected, or, if it
+has no start, among the unplaced. The rest loads."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -52,18 +53,27 @@ def wire(site: Site, endpoint: str) -> list[Any]:
 
 
 def assert_split(site: Site, changed: Callable[[object], bool]) -> int:
-    """What is `changed` on the wire stands among the rejected, each once; the rest stands in its table; how many."""
+    """What is `changed` on the wire has no start, and stands among the unplaced as often as it is there; the rest
+    stands in its table; how many there are."""
     raw = site.raw()
     for endpoint in ENDPOINTS:
         pairs = list(zip(site.pbx.records(endpoint), wire(site, endpoint), strict=True))
         good = [row for row, sent in pairs if not changed(sent)]
         bad = Counter(orjson.dumps(sent).decode() for _, sent in pairs if changed(sent))
         assert as_stored(endpoint, raw[endpoint]) == as_told(endpoint, good)
-        rejected = [row for row in raw["rejected_records"] if row["endpoint"] == endpoint]
-        assert Counter(row["record"] for row in rejected) == bad
-        assert all(row["reason"] and "+" not in row["reason"] for row in rejected)
+        assert unplaced(site, endpoint) == bad
+    assert all(row["reason"] and "+" not in row["reason"] for row in raw["unplaced_records"])
+    assert raw["rejected_records"] == []
     assert_days(raw)
-    return len(raw["rejected_records"])
+    return sum(unplaced(site, endpoint).total() for endpoint in ENDPOINTS)
+
+
+def unplaced(site: Site, endpoint: str = "queue_calls") -> Counter[str]:
+    """The records without a start that the list's last whole read saw, as often as it did."""
+    raw = site.raw()
+    (read_at,) = (row["whole_read_at"] for row in raw["lists"] if row["endpoint"] == endpoint)
+    seen = [row for row in raw["unplaced_records"] if row["endpoint"] == endpoint and row["last_seen_at"] >= read_at]
+    return Counter({row["record"]: row["copies_count"] for row in seen})
 
 
 def is_unreadable(record: object) -> bool:
@@ -73,8 +83,8 @@ def is_unreadable(record: object) -> bool:
 
 @pytest.mark.parametrize(("kind", "instants"), list(zip(ROW_FAULTS, ["naive", "offset"] * 4, strict=True)))
 def test_every_row_fault(make_site: MakeSite, kind: str, instants: Any) -> None:
-    """Of every kind of bad record, one in four: all rejected, or all taken where nothing is lost by it; the same after
-    a second load; and once the PBX has mended them, all are where they belong and none is left among the rejected."""
+    """Of every kind of bad record, one in four: all kept apart, or all taken if nothing is lost by it; the same after a
+    second load; and once the PBX has mended them, all are where they belong and none counts as unplaced."""
     site = make_site(Account("key", calls(), Style(instants=instants)))
     site.pbx.fault(kind, times=None, every=4)
     assert site.load().error is None
@@ -89,12 +99,12 @@ def test_every_row_fault(make_site: MakeSite, kind: str, instants: Any) -> None:
     site.pbx.faults.clear()
     assert site.load(again=EVERYTHING).error is None
     assert_truth(site)
-    assert site.raw()["rejected_records"] == []
+    assert assert_split(site, is_unreadable) == 0
 
 
 def test_bad_records_at_the_edges_of_pages(make_site: MakeSite) -> None:
-    """Records without a start, one in three of several pages and packages, are each rejected once, and no good one
-    beside them is lost or doubled."""
+    """Records without a start, one in three of several pages and packages, are each kept once, and no good one beside
+    them is lost or doubled."""
     table = queue_table([FIRST + timedelta(seconds=15 * n) for n in range(21_000)])
     site = make_site(Account("key", {"queue_calls": table}), settings={"package_pages": "1"})
     site.pbx.fault("no_start", times=None, every=3, endpoint="queue_calls")
@@ -105,8 +115,11 @@ def test_bad_records_at_the_edges_of_pages(make_site: MakeSite) -> None:
     stored = as_stored("queue_calls", raw["queue_calls"])
     assert not stored - truth
     missing = Counter(str(call[1]) for call in (truth - stored).elements())
-    assert Counter(orjson.loads(row["record"])["callerid"] for row in raw["rejected_records"]) == missing
-    assert loaded.rejected == len(raw["rejected_records"]) == 21_000 - stored.total() > 6000
+    found = Counter({orjson.loads(record)["callerid"]: 0 for record in unplaced(site)})
+    for record, number in unplaced(site).items():
+        found[orjson.loads(record)["callerid"]] += number
+    assert found == missing
+    assert loaded.unplaced == unplaced(site).total() == 21_000 - stored.total() > 6000
     assert_days(raw)
 
 
@@ -146,8 +159,8 @@ def test_a_call_that_goes_bad(make_site: MakeSite) -> None:
 
 
 def test_a_record_without_a_start_after_days_without_calls(make_site: MakeSite) -> None:
-    """A record without a start that is the first after a weekend is rejected though the call below it lies in a day
-    that is settled, and costs no request more."""
+    """A record without a start that is the first after a weekend is kept though the call below it lies in a day that is
+    settled, and costs no request more."""
     friday, monday = FIRST, FIRST + timedelta(days=3, hours=9)
     site = make_site(Account("key", {"queue_calls": [queue_call(friday + timedelta(hours=n)) for n in (1, 2)]}))
     site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
@@ -155,49 +168,55 @@ def test_a_record_without_a_start_after_days_without_calls(make_site: MakeSite) 
     assert site.load(clock=clock).error is None
     site.pbx.insert("queue_calls", queue_call(monday, queue_name="no start"))
     site.pbx.insert("queue_calls", queue_call(monday + timedelta(hours=1)))
+    first_seen = set()
     for hours in (12, 36):
         now = monday + timedelta(hours=hours)
         before = site.asked("queue_calls")
         assert site.load(clock=now.timestamp).error is None
         assert site.asked("queue_calls") - before == 1
-        assert [row["call_day"] for row in site.raw()["rejected_records"]] == [monday.date()]
+        (row,) = site.raw()["unplaced_records"]
+        assert (row["copies_count"], row["last_seen_at"]) == (1, now)
+        first_seen.add(row["first_seen_at"])
         assert_days(site.raw())
+    assert first_seen == {monday + timedelta(hours=12)}
 
 
-def test_nothing_tells_a_start(make_site: MakeSite) -> None:
-    """Where no record of a whole list tells its start, they are rejected once, with a warning and nothing counted as a
-    call; they stay there night after night, also when the PBX lists them no longer, and go when they are mended."""
+def test_no_record_has_a_start(make_site: MakeSite) -> None:
+    """A whole list without one start is kept, with a warning and nothing counted as a call, and again each night; once
+    it is mended, none of it counts as unplaced."""
     site = make_site(Account("key", calls() | {"queue_calls": [queue_call(FIRST, queue_name="no start")] * 2}))
     site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
     ran = site.run("load")
     assert ran.code == 0
     assert "queue_calls: none of 2 records can be read: call_start_at is missing." in " ".join(ran.err.split())
-    for again in (None, None, EVERYTHING, None, EVERYTHING):
-        rejected = site.raw()["rejected_records"]
-        assert [row["reason"] for row in rejected] == ["call_start_at is missing"] * 2
-        assert [orjson.loads(row["record"])["queue_name"] for row in rejected] == ["no start"] * 2
+    for again in (None, EVERYTHING, None):
+        (row,) = site.raw()["unplaced_records"]
+        assert (row["reason"], row["copies_count"]) == ("call_start_at is missing", 2)
+        assert orjson.loads(row["record"])["queue_name"] == "no start"
         assert site.stored("queue_calls").total() == 0
         assert_days(site.raw())
         status = orjson.loads(site.run("status", "--json").out)["accounts"][0]["endpoints"]["queue_calls"]
-        assert (status["calls"], status["rejected"], status["newest_call_at"]) == (0, 2, None)
-        assert not site.load(again=again).error
+        assert (status["calls"], status["newest_call_at"]) == (0, None)
+        loaded = site.load(again=again)
+        assert (loaded.error, loaded.unplaced) == (None, 2 if again else 0)  # a night asks for the newest days only
 
     site.pbx.faults.clear()
-    assert site.load(again=EVERYTHING).warnings == []
-    assert site.raw()["rejected_records"] == []
+    loaded = site.load(again=EVERYTHING)
+    assert (loaded.warnings, loaded.unplaced) == ([], 0)
+    assert unplaced(site).total() == 0
     assert_truth(site)
 
 
 @pytest.mark.parametrize("hours", [5, 22])
 def test_a_record_without_a_start_alone_for_nights(make_site: MakeSite, hours: int) -> None:
-    """A record without a start that is alone in what a night asks for stands on the day it was found, stays when it is
-    asked for no longer, costs no request, and holds back no call that comes in after it; one that is asked for again
-    after its day has settled may stand on a second day."""
+    """A record without a start that is alone in what a night asks for stands there once for good, counts for as long as
+    it is listed there, costs no request, and holds back no call that comes in after it."""
     site = make_site(Account("key", {"queue_calls": [queue_call(FIRST)]}))
     site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
     night = FIRST + timedelta(days=8, hours=2)
     assert site.load(clock=night.timestamp).error is None
     site.pbx.insert("queue_calls", queue_call(night + timedelta(hours=hours), queue_name="no start"))
+    counts = []
     for number in range(1, 12):
         now = night + number * DAY
         if number in (6, 7, 9):
@@ -206,39 +225,39 @@ def test_a_record_without_a_start_alone_for_nights(make_site: MakeSite, hours: i
         loaded = site.load(clock=now.timestamp)
         assert (loaded.error, site.asked("queue_calls") - before) == (None, 1)
         assert not any("fewer" in warning for warning in loaded.warnings)
-        raw = site.raw()
-        days = sorted(row["call_day"] for row in raw["rejected_records"])
-        assert (days[0], len(days) <= (1 if hours == 5 else 2)) == ((night + DAY).date(), True)
+        assert [row["copies_count"] for row in site.raw()["unplaced_records"]] == [1]
+        counts.append(unplaced(site).total())
         assert site.stored("queue_calls").total() == 1 + sum(number >= came for came in (6, 7, 9))
-        assert_days(raw)
+        assert_days(site.raw())
+    assert counts[0] == 1
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] == 0
 
 
 def test_a_call_that_loses_its_start(make_site: MakeSite) -> None:
-    """It goes to the rejected, without holding back what else came in of its day; and back when it is mended."""
-    open_call: Row = {"call_finished_at": None, "call_answered_at": None, "status": None, "answered_by_user_name": None}
-    rows = [queue_call(FIRST + timedelta(hours=23), **open_call)]
-    rows += [queue_call(FIRST + timedelta(hours=hour)) for hour in (11, 10, 9)]
+    """A call stored with its start, which the PBX lists without one now, stays: its day is left as it is, with a
+    warning, until the PBX has mended it."""
+    rows = [queue_call(FIRST + timedelta(hours=hour)) for hour in (11, 10, 9)]
     site = make_site(Account("key", {"queue_calls": rows}))
     site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
     assert site.load(clock=(FIRST + DAY).timestamp).error is None
-    site.pbx.replace("queue_calls", 0, queue_call(FIRST + timedelta(hours=23)))
-    site.pbx.replace("queue_calls", 2, queue_call(FIRST + timedelta(hours=10), queue_name="no start"))
-    ended = site.load(clock=(FIRST + 2 * DAY).timestamp)
-    assert (ended.error, ended.warnings) == (None, [])
-    raw = site.raw()
-    assert Counter(row["call_finished_at"] is None for row in raw["queue_calls"]) == {False: 3}
-    assert [row["call_day"] for row in raw["rejected_records"]] == [FIRST.date()]
-    assert_days(raw)
+    site.pbx.replace("queue_calls", 1, queue_call(FIRST + timedelta(hours=10), queue_name="no start"))
+    kept = site.load(clock=(FIRST + 2 * DAY).timestamp)
+    assert kept.error is None
+    assert ["fewer than are stored" in warning for warning in kept.warnings] == [True, False]
+    assert "records without a start" in kept.warnings[1]
+    assert (site.stored("queue_calls").total(), unplaced(site).total()) == (3, 1)
+    assert_days(site.raw())
     site.pbx.faults.clear()
-    ended = site.load(clock=(FIRST + 3 * DAY).timestamp)
-    assert (ended.error, ended.warnings) == (None, [])
+    mended = site.load(clock=(FIRST + 3 * DAY).timestamp)
+    assert (mended.error, mended.warnings) == (None, [])
     assert_truth(site)
-    assert site.raw()["rejected_records"] == []
+    assert unplaced(site).total() == 0
 
 
 def test_the_last_of_a_day_without_a_start(make_site: MakeSite) -> None:
-    """A record without a start between the calls of two days stands once, with those below, also when the day below
-    has settled, or only the day above is asked for."""
+    """A record without a start between the calls of two days is kept once, also if the day below has settled, or only
+    the day above is asked for."""
     rows = [queue_call(FIRST + timedelta(hours=9)), queue_call(FIRST + timedelta(hours=22), queue_name="no start")]
     site = make_site(Account("key", {"queue_calls": rows}))
     site.pbx.fault("rows", times=None, mutate_rows=without_starts, endpoint="queue_calls")
@@ -246,9 +265,9 @@ def test_the_last_of_a_day_without_a_start(make_site: MakeSite) -> None:
         now = FIRST + number * DAY
         site.pbx.insert("queue_calls", queue_call(now + timedelta(hours=1)))
         assert site.load(clock=(now + timedelta(hours=2)).timestamp).error is None
-        assert [row["call_day"] for row in site.raw()["rejected_records"]] == [FIRST.date()]
+        assert [row["copies_count"] for row in site.raw()["unplaced_records"]] == [1]
     assert site.load(again=DateRange(FIRST.date() + DAY, None)).error is None
-    assert [row["call_day"] for row in site.raw()["rejected_records"]] == [FIRST.date()]
+    assert [row["copies_count"] for row in site.raw()["unplaced_records"]] == [1]
     assert_days(site.raw())
 
 
@@ -294,8 +313,8 @@ BAD: tuple[tuple[str, object], ...] = (
 
 @pytest.mark.parametrize("instants", ["naive", "Z_millis"])
 def test_every_way_to_be_bad(make_site: MakeSite, instants: Any) -> None:
-    """Records bad in every way, between good ones and at both ends of the list, are rejected, each once, and no good
-    one with them; a second load changes nothing."""
+    """Records bad in every way, between good ones and at both ends of the list, are kept, each once, and no good one
+    with them; a second load changes nothing."""
     rows = [queue_call(FIRST + timedelta(hours=5 * n), callerid=f"{n:04}") for n in range(2 * len(BAD) + 1)]
     site = make_site(Account("key", {"queue_calls": rows}, Style(instants=instants)))
 
@@ -307,10 +326,10 @@ def test_every_way_to_be_bad(make_site: MakeSite, instants: Any) -> None:
     for _ in range(2):
         loaded = site.load(endpoints=("queue_calls",), again=EVERYTHING)
         assert loaded.error is None
-        assert loaded.warnings == []
         raw = site.raw()
         assert as_stored("queue_calls", raw["queue_calls"]) == as_told("queue_calls", rows[1::2])
-        sent = [orjson.loads(row["record"]) for row in raw["rejected_records"]]
+        kept = [*(row["record"] for row in raw["rejected_records"]), *unplaced(site).elements()]
+        sent = [orjson.loads(record) for record in kept]
         found = Counter((name, repr(record[name])) for record in sent for name in {name for name, _ in BAD})
         assert all(found[name, repr(value)] >= 1 for name, value in BAD)
         assert len(sent) == len(BAD) + 1

@@ -26,9 +26,9 @@ from pipelines.sandbox.server import SimulatedPBX
 from pipelines.voipcloud.records import ENDPOINTS
 from pipelines.voipcloud.records.columns import FIELDS, FLAG
 from pipelines.voipcloud.settings import read_accounts
-from pipelines.warehouse import configure_dlt, read_target
+from pipelines.warehouse import read_target
 
-RAW = (*ENDPOINTS, "rejected_records", "loaded_days", "accounts", "system_status")
+RAW = (*ENDPOINTS, "rejected_records", "unplaced_records", "loaded_days", "lists", "accounts", "system_status")
 CALLS = str(Path(sys.executable).with_name("calls"))
 SECTION = "SOURCES__VOIPCLOUD__"
 Calls = Counter[tuple[object, ...]]
@@ -192,7 +192,6 @@ def make_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
     One account is the only one, `main`; several stand in `[sources.voipcloud.accounts.<name>]`.
     """
-    configure_dlt()
     for name in [name for name in os.environ if name.startswith(MINE)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("CALLS_HOME", str(tmp_path / "state"))

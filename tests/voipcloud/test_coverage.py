@@ -199,12 +199,11 @@ def test_fewer_records_than_stored_are_noticed(stored: int, other: int, offered:
     assert is_shrunk(coverage, FIRST, DayRead(offered)) == shrunk
 
 
-def test_a_record_that_lost_its_start_is_not_missing() -> None:
-    """What is offered without a start, more of it than stands in the day, may be what was stored with one."""
+def test_the_state_of_an_earlier_version_is_read() -> None:
+    """Days whose rejected records included some without a start are marked, so that these go when it is read again."""
     key = FIRST.isoformat()
-    coverage = Coverage(counts={key: 5}, unplaced={key: 1})
-    told = [DayRead(4, unplaced=number) for number in (0, 1, 2)]
-    assert [is_shrunk(coverage, FIRST, each) for each in told] == [True, True, False]
+    old = Coverage(counts={key: 5}, rejected={key: 1}).to_state() | {"unplaced": {key: 2, "2026-01-01": 1}}
+    assert Coverage.from_state(old) == Coverage(counts={key: 5}, rejected={key: 1, "2026-01-01": 0})
 
 
 def test_days_of_another_time_zone_may_be_left_empty() -> None:

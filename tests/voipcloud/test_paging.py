@@ -93,7 +93,7 @@ def read(moving: MovingList, limit: int, moves: int = 0, cap: int = ENOUGH) -> t
         page = moving.page(place.offset, min(place.limit, cap))
         step = next_step(place, [second for second, _ in page])
         taken += page[step.start : step.stop]
-        place = step.place
+        place = step.cursor
         after += 1
         assert after < ENOUGH, "reading does not end"
         if moves and place is not None:
@@ -205,7 +205,7 @@ def test_a_first_load_costs_one_request_more_than_its_pages(size: int) -> None:
     requests = taken = 0
     while place is not None:
         step = next_step(place, seconds[place.offset : place.offset + place.limit])
-        place, taken, requests = step.place, taken + step.stop - step.start, requests + 1
+        place, taken, requests = step.cursor, taken + step.stop - step.start, requests + 1
     assert taken == size
     assert requests <= ceil(size / 10_000) + 1
     assert requests == 1 or size >= 10_000
@@ -233,9 +233,9 @@ def read_growing(seconds: list[int], limit: int, arriving: int, requests: int) -
     place = Cursor(limit)
     for _ in range(requests):
         step = next_step(place, seconds[place.offset : place.offset + limit])
-        if step.place is None:
+        if step.cursor is None:
             return
-        place = step.place
+        place = step.cursor
         seconds = [*range(seconds[0] + arriving, seconds[0], -1), *seconds]
 
 
@@ -245,10 +245,10 @@ def test_vanished_rows_above_are_noticed() -> None:
     for seconds in ([76, 75], []):
         step = next_step(place, seconds)
         assert (step.start, step.stop) == (0, 0)
-        assert step.place == Cursor(10, offset=436, second=77, step=128)
-    assert next_step(Cursor(10, offset=100, second=77, step=128), []).place == Cursor(10, 0, 77, 256)
-    assert next_step(Cursor(10, offset=500, second=77), [77, 76, 75]).place is None
-    assert next_step(Cursor(10, offset=0, second=77), []).place is None
+        assert step.cursor == Cursor(10, offset=436, second=77, step=128)
+    assert next_step(Cursor(10, offset=100, second=77, step=128), []).cursor == Cursor(10, 0, 77, 256)
+    assert next_step(Cursor(10, offset=500, second=77), [77, 76, 75]).cursor is None
+    assert next_step(Cursor(10, offset=0, second=77), []).cursor is None
 
 
 @given(moved=st.lists(st.tuples(st.integers(0, 299), st.integers(0, 400)), max_size=4), ties=st.integers(1, 30))

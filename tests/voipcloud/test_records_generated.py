@@ -210,7 +210,7 @@ def read_in_pages(endpoint: str, rows: Sequence[Any], limit: int, zone: str) -> 
         part = page.slice(step.start, step.stop)
         typed += Counter(repr(row) for row in part.table.to_pylist())
         rejected += Counter(bad.record for bad in part.rejected)
-        place = step.place
+        place = step.cursor
     raise AssertionError("reading does not end")
 
 

@@ -14,15 +14,14 @@ from pipelines.cli.doctor.findings import Finding, Note, check
 from pipelines.cli.doctor.places import check_published, check_readers, check_space, check_warehouse
 from pipelines.cli.doctor.reach import check_certificate, check_name, own_address
 from pipelines.errors import CallsError, KeyRefused, SettingsError
-from pipelines.load.account import open_budget
 from pipelines.voipcloud.client import Client
 from pipelines.voipcloud.settings import Account, account_names, read_account
-from pipelines.warehouse import Engine, read_target
+from pipelines.warehouse import read_target
 
 CLOCK_SKEW_SECONDS = 120.0
 
 
-def examine(names: tuple[str, ...], engine: Engine) -> Iterator[Finding]:
+def examine(names: tuple[str, ...], engine: str) -> Iterator[Finding]:
     """Checks the accounts named, () being all, and the warehouse, in the order in which a load needs things."""
     for name in account_names(names):
         yield from _examine_account(name)
@@ -53,7 +52,7 @@ def _examine_account(name: str) -> Iterator[Finding]:
 
 def _ask(account: Account) -> Iterator[Finding]:
     """The one request, and all that its answer tells: a refusal comes from an API too."""
-    client = Client(replace(account.access, attempts=1), open_budget(account))
+    client = Client(replace(account.access, attempts=1), account.open_budget())
     refused: CallsError | None = None
     try:
         with client:
@@ -71,7 +70,7 @@ def _ask(account: Account) -> Iterator[Finding]:
     yield check(account.name, "clock", partial(_clock, client))
 
 
-def _examine_places(engine: Engine) -> Iterator[Finding]:
+def _examine_places(engine: str) -> Iterator[Finding]:
     try:
         target = read_target(engine)
     except CallsError as error:
@@ -99,7 +98,7 @@ def _time_zone(account: Account) -> str:
 
 
 def _budget(account: Account) -> str:
-    usage = open_budget(account).usage()
+    usage = account.open_budget().usage()
     # A ledger that several hosts share has an address, which may hold a password.
     where = account.ledger if isinstance(account.ledger, Path) else "the shared ledger"
     used = f"{usage.used} of {account.limits.requests} requests used in this window"

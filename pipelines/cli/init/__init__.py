@@ -19,7 +19,6 @@ from pipelines.cli.init.git_ignored import offer_to_ignore
 from pipelines.cli.init.toml_files import get_value, read_toml, set_value, write_private
 from pipelines.errors import UsageError
 from pipelines.voipcloud.settings import SECTION, parse_setting
-from pipelines.warehouse import Engine
 
 FILES = {False: "config.toml", True: "secrets.toml"}
 BY_HAND = (
@@ -58,7 +57,7 @@ class Files:
         return self.folder / FILES[is_secret]
 
 
-def set_up(folder: Path) -> Engine | None:
+def set_up(folder: Path) -> str | None:
     """Asks, writes, and gives the warehouse's kind if all is to be checked now.
 
     Raises `UsageError` without a terminal.
@@ -87,7 +86,7 @@ def set_up(folder: Path) -> Engine | None:
     return engine if click.confirm("Check all of it now? It costs one of the PBX's requests.", default=True) else None
 
 
-def ask_all(files: Files) -> tuple[Engine, list[Answer]]:
+def ask_all(files: Files) -> tuple[str, list[Answer]]:
     """Every question, in the order of the README."""
     known = {key: files.find(SECTION, key) for key in ("base_url", "timezone", "start_date")}
     has_key = _is_good("api_key", files.find(SECTION, "api_key"))
@@ -124,7 +123,7 @@ def _ask_key(*, has_key: bool) -> str | None:
     return typed or None
 
 
-def _ask_warehouse(files: Files) -> tuple[Engine, Answer]:
+def _ask_warehouse(files: Files) -> tuple[str, Answer]:
     is_postgres = files.find("destination.postgres", "credentials") is not None
     before = files.find("destination.duckdb", "credentials") or ("" if is_postgres else "warehouse.duckdb")
     kept = ", empty to keep the Postgres that is set" if not before else ""

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw
@@ -75,7 +77,6 @@ class Rejected:
     row: int
     record: str
     reason: str
-    has_start: bool
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Page:
     table: pa.Table
     rows: Sequence[int]
     rejected: Sequence[Rejected]
+    unplaced: "Sequence[Unplaced]" = ()
 
     def slice(self, start: int, stop: int) -> "Page":
         """The wire rows `start` to before `stop`."""
@@ -116,9 +118,6 @@ def parse_page(
     account: str,
     timezone: str,
     loaded_at: datetime,
-    first: int | None = None,
-    standing: Mapping[str, int],
-    otherwise: int,
 ) -> Page:
     """Types one page of wire records, JSON texts, newest first; `first` (Unix seconds) is where what is wanted begins.
 
@@ -155,20 +154,56 @@ def parse_page(
     if reasons:
         rows = [row for row in rows if row not in reasons]
         table, extra = table.take(pa.array(rows, NUMBER)), extra.take(pa.array(rows, NUMBER))
-    missing = _Missing(first, standing, otherwise)
-    seconds = missing.fill(starts, len(records))
+    seconds = _borrow(starts, len(records))
     twice = {row: second for row, second in typed.twice.items() if row in starts}
-    places = missing.fill(starts | twice, len(records))
+    places = _borrow(starts | twice, len(records))
     return Page(
         seconds=seconds,
         sort_seconds=places,
         table=_stamped(endpoint, table, extra, account, loaded_at),
         rows=rows,
         rejected=[
-            Rejected(row, bytes(records[row]).decode(), reason, row in starts)
+            Rejected(row, bytes(records[row]).decode(), reason)
             for row, reason in sorted(reasons.items())
+            if row in starts
+        ],
+        unplaced=[
+            Unplaced(row, bytes(records[row]).decode(), reason)
+            for row, reason in sorted(reasons.items())
+            if row not in starts
         ],
     )
+
+
+def _borrow(starts: dict[int, int], size: int) -> list[int]:
+    if not starts:
+        return []
+    out: list[int] = []
+    below = None
+    for row in reversed(range(size)):
+        below = starts.get(row, below)
+        out.append(below)
+    out.reverse()
+    last = [v for v in out if v is not None][-1]
+    return [last if v is None else v for v in out]
+
+
+@dataclass(frozen=True)
+class Unplaced:
+    """A record without a start that can be read."""
+
+    row: int
+    record: str
+    reason: str
+
+    @property
+    def record_hash(self) -> str:
+        """SHA-256 of its JSON with sorted keys."""
+        try:
+            text = orjson.dumps(orjson.loads(self.record), option=orjson.OPT_SORT_KEYS)
+        except ValueError:
+            text = self.record.encode()
+        return sha256(text).hexdigest()
 
 
 def split_days(page: Page) -> Iterator[tuple[date, Page]]:

@@ -17,8 +17,8 @@ import psycopg2
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from pipelines.transform import create_missing_raw
-from pipelines.voipcloud.schemas import RAW_TABLES
+from pipelines.voipcloud.schemas import SCHEMAS, sql_columns
+from pipelines.warehouse import create_missing_raw
 from tests.support.marts_truth.calls import Seeds
 from tests.support.marts_truth.records import Raw
 from tests.support.models_warehouses import Warehouse, statements
@@ -117,7 +117,7 @@ def as_arrow(raw: Raw) -> dict[str, pa.Table]:
     """Rows as tables of the types that `raw` has."""
     return {
         table: pa.table({name: pa.array([row.get(name) for row in rows], TYPES[kind]) for name, kind in kinds.items()})
-        for table, kinds in RAW_TABLES.items()
+        for table, kinds in ((name, sql_columns(name)) for name in SCHEMAS)
         if (rows := raw[table])
     }
 

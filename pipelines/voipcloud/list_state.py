@@ -1,0 +1,137 @@
+"""What is remembered of one list between runs: its coverage, and how far the read under way has come.
+
+It lies in the list's resource state under the account's name, as JSON, and commits with the rows it speaks of.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Self
+
+from pipelines.errors import SettingsError
+from pipelines.voipcloud.coverage import Coverage, DateRange
+from pipelines.voipcloud.paging import Cursor
+
+VERSION = 1
+UNPLACED_MAX = 1_000  # records without a start whose first sight is remembered
+
+
+@dataclass(frozen=True)
+class RangeState:
+    """One range of days that is being read: days from `bottom` on are loaded, `cursor` is where the rest begins."""
+
+    days: DateRange
+    cursor: Cursor
+    bottom: date
+
+    def to_state(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "first": _iso(self.days.first),
+            "end": _iso(self.days.end),
+            "bottom": self.bottom.isoformat(),
+            "cursor": vars(self.cursor),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """From what `to_state` gave."""
+        days = DateRange(_date(state["first"]), _date(state["end"]))
+        return cls(days, Cursor(**state["cursor"]), date.fromisoformat(state["bottom"]))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One whole read of a list, over as many packages as it takes: what is left of it, newest first.
+
+    `begun` is when it began: no page is older, so a day that had ended by then is read whole. `asked` is the range that
+    the user asked for, None for what is missing. `unplaced` counts the records without a start by their hash.
+    """
+
+    begun: datetime
+    asked: DateRange | None
+    ranges: tuple[RangeState, ...]
+    unplaced: Mapping[str, int] = field(default_factory=dict)
+
+    def to_state(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "begun": self.begun.isoformat(),
+            "asked": None if self.asked is None else [_iso(self.asked.first), _iso(self.asked.end)],
+            "ranges": [each.to_state() for each in self.ranges],
+            "unplaced": dict(self.unplaced),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """From what `to_state` gave."""
+        asked = state["asked"]
+        return cls(
+            datetime.fromisoformat(state["begun"]),
+            None if asked is None else DateRange(_date(asked[0]), _date(asked[1])),
+            tuple(RangeState.from_state(each) for each in state["ranges"]),
+            state["unplaced"],
+        )
+
+
+@dataclass(frozen=True)
+class ListState:
+    """One list of one account as of its last package.
+
+    `package` counts its packages; `load_id` is dlt's of the last, so rows held in memory know the state they continue.
+    `first_seen` says when each record without a start was first seen, by its hash.
+    """
+
+    coverage: Coverage = field(default_factory=Coverage)
+    plan: Plan | None = None
+    first_seen: Mapping[str, str] = field(default_factory=dict)
+    package: int = 0
+    load_id: str = ""
+
+    def to_state(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "version": VERSION,
+            "package": self.package,
+            "load_id": self.load_id,
+            "coverage": self.coverage.to_state(),
+            "plan": None if self.plan is None else self.plan.to_state(),
+            "first_seen": dict(self.first_seen),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], whose: str) -> Self:
+        """From what `to_state` gave, now or in an earlier version; empty is a list never read.
+
+        Raises `SettingsError`, naming `whose` list it is, for a state that a newer version wrote.
+        """
+        if not state:
+            return cls()
+        if state["version"] > VERSION:
+            raise SettingsError(
+                f"{whose}: the warehouse was loaded by a newer version of calls (its state is version "
+                f"{state['version']}, this one reads up to {VERSION}). Upgrade calls here; nothing was changed."
+            )
+        plan = state["plan"]
+        return cls(
+            Coverage.from_state(state["coverage"]),
+            None if plan is None else Plan.from_state(plan),
+            state["first_seen"],
+            state["package"],
+            state["load_id"],
+        )
+
+    def after_package(
+        self, load_id: str, coverage: Coverage, plan: Plan | None, first_seen: Mapping[str, str]
+    ) -> "ListState":
+        """The state after one more package."""
+        newest = dict(sorted(first_seen.items(), key=lambda item: item[1])[-UNPLACED_MAX:])
+        return ListState(coverage, plan, newest, self.package + 1, load_id)
+
+
+def _iso(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
