@@ -85,7 +85,7 @@ def test_ledger_stays_small(ledger: Path) -> None:
 
 
 def test_rows_of_keys_no_longer_used_go(tmp_path: Path) -> None:
-    """Two days after its last request no rows of a key are left, even if only other keys are used since."""
+    """Two days after its last request no rows of a key are left, even if only others are used; before, all count."""
     clock = SetClock()
     path = tmp_path / "ledger.sqlite"
     old, new = (Budget(path, HOST, key, Limits(window_seconds=86_400), clock) for key in ("old-key", "new-key"))

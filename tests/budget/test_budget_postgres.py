@@ -133,7 +133,7 @@ def test_hosts_whose_clocks_differ_share_one_budget(place: Place, shift: float) 
 
 
 def test_keys_no_longer_used_go(place: Place) -> None:
-    """Two days after its last request nothing is left of a key, even if only other keys are used since."""
+    """Two days after its last request nothing is left of a key, even if only others are used; before, all counts."""
     old = place.open(Limits(window_seconds=86_400), key="old-key")
     spend(old, 3)
     place.clock.advance(86_480)
