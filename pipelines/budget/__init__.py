@@ -1,13 +1,15 @@
-"""The request budget: in no window does the PBX see more requests of ours than it allows.
+"""The request budget: the PBX never sees more of our requests in one window than it allows.
 
-A slot is reserved before its request leaves and counts until one window after its answer came. The request reached
-the PBX somewhere between the two, so the promise holds on the PBX's clock, whatever the latency, for every process
-that shares the ledger. Proof: of the requests that arrive within one window, take the one reserved last. The others
-were by then unanswered, or answered less than a window ago, so all of them were counted, and there was room.
+A slot is reserved before its request leaves. It counts until one window after the answer. The request reaches the PBX
+between these two instants, so the promise holds on the PBX's clock, for any latency and for every process that shares
+the ledger. Proof: take the requests that arrive within one window, and of them the one reserved last. At its
+reservation the others were unanswered, or answered less than a window ago. So all of them counted, and there was room.
 
-A request that had no answer (an exception, a process that died) may still be under way in the network, so its window
-starts `late_seconds` after that was noticed. What the clock is, and what a change of it does: `machine.py` for a ledger
-in a file, `ledger_postgres.py` for one that several hosts share.
+A request without an answer (an exception, a dead process) may still be on its way through the network. Its window
+starts `late_seconds` after the failure is noticed.
+
+Data flow: `Budget` decides → `ledger` counts → `sqlite` (one machine; time: `clock`) or `postgres` (several hosts;
+time: the database's clock; connections: `sessions`) stores.
 """
 
 import hashlib
@@ -17,26 +19,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.budget.clock import Clock, read_clock
+from pipelines.budget.clock import MachineClock, read_clock
 from pipelines.budget.ledger import DAY_SECONDS, Ledger, Spent, Storage
 from pipelines.budget.postgres import PostgresStorage
 from pipelines.budget.sessions import is_url
 from pipelines.budget.sqlite import SqliteStorage
 from pipelines.errors import BudgetSpent, CallsError, SettingsError
 
-# Two clocks, each slewed by the 500 ppm that time services allow themselves, differ by a thousandth.
+# Time services adjust a clock by at most 500 ppm, so the rates of two clocks differ by at most a thousandth.
 CLOCK_RATE_MARGIN = 1.001
-# Linux goes on sending a closed connection's unsent bytes for 102 s (tcp_orphan_retries).
+# Linux keeps sending a closed connection's unsent bytes for up to 102 s (tcp_orphan_retries).
 LATEST_ARRIVAL_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the PBX allows one key. Raises `SettingsError` for values that cannot be kept."""
+    """What the PBX allows one key. Raises `SettingsError` for values out of range."""
 
     requests: int = 100
     window_seconds: float = 900
-    reserve_interactive: int = 5  # loads leave so many free, for click-to-call
+    reserve_interactive: int = 5  # slots that loads leave free for click-to-call
 
     def __post_init__(self) -> None:
         if self.requests < 1:
@@ -54,38 +56,40 @@ class Limits:
 
     @property
     def hold_seconds(self) -> float:
-        """How long a slot counts after its answer."""
+        """Seconds for which a slot counts after its answer."""
         return self.window_seconds * CLOCK_RATE_MARGIN
 
     @property
     def late_seconds(self) -> float:
-        """How long a request without an answer may still be under way."""
+        """Seconds for which a request without an answer may still be under way."""
         return min(self.window_seconds, LATEST_ARRIVAL_SECONDS)
 
     def allowed(self, *, interactive: bool) -> int:
-        """How many requests may count at once for this kind of caller."""
+        """The number of requests that this kind of caller may have counting at once."""
         return self.requests if interactive else self.requests - self.reserve_interactive
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Where the budget stands."""
+    """The state of the budget now."""
 
     used: int
     left: int  # for loads
     left_interactive: int
-    next_at: float  # Unix seconds: the earliest a load's next request may go
-    blocked_until: float | None  # Unix seconds; None when the PBX has not refused
-    in_flight: int  # of `used`, those not answered yet
+    next_at: float  # Unix seconds: when a load's next request may leave, at the earliest
+    blocked_until: float | None  # Unix seconds; None if the PBX has not refused
+    in_flight: int  # the part of `used` that is not answered yet
 
 
 class Budget:
-    """One key's budget at one host. Safe to use from threads, from other processes and after a fork."""
+    """The budget of one key at one host. Safe to use from threads, from several processes and after a fork."""
 
-    def __init__(self, ledger: Path | str, host: str, api_key: str, limits: Limits, clock: Clock = read_clock) -> None:
-        """Opens or makes the ledger, a file or a Postgres URL; keeps a hash of host and key only.
+    def __init__(
+        self, ledger: Path | str, host: str, api_key: str, limits: Limits, clock: MachineClock = read_clock
+    ) -> None:
+        """Open or create the ledger: a file, or a Postgres URL. It stores a hash of host and key, never these.
 
-        Raises `SettingsError`, or `StoppedEarly` where the ledger stays locked.
+        Raises `SettingsError` if the ledger cannot be used, `StoppedEarly` if it stays locked.
         """
         account = hashlib.sha256(f"{host.lower()}\0{api_key}".encode()).hexdigest()
         hold = limits.hold_seconds
@@ -103,11 +107,11 @@ class Budget:
 
     @contextmanager
     def slot(self, *, interactive: bool = False) -> Iterator[None]:
-        """Holds one request's slot: send it and read its whole answer inside.
+        """Hold the slot of one request: send it and read its whole answer inside the block.
 
-        Raises `BudgetSpent` when none is free, before anything is sent; see `next_free_seconds` for its `until`.
-        Leaving by an exception counts as "no answer", so raise for an answer you did get after the block.
-        Raises `SettingsError` or `StoppedEarly` when the ledger cannot be used; the slot then stays taken.
+        Raises `BudgetSpent` on entry if no slot is free; `next_free_seconds` explains its `until`. An exception inside
+        the block means "no answer", so raise errors about an answer that did arrive after the block. Raises
+        `SettingsError` or `StoppedEarly` if the ledger cannot be used; a slot already reserved then stays reserved.
         """
         allowed = self._limits.allowed(interactive=interactive)
         hold = self._limits.hold_seconds
@@ -117,18 +121,18 @@ class Budget:
         try:
             yield
         except BaseException:
-            with suppress(CallsError):  # the first trouble is the one to tell; unsettled, the slot stays taken
+            with suppress(CallsError):  # report the first error; a slot that is not settled stays reserved
                 self._ledger.settle(reserved, answered=False)
             raise
         self._ledger.settle(reserved, answered=True)
 
     def block(self, seconds: float) -> None:
-        """After a 429: nobody gets a slot for so long (a day at most). Never shortens a block."""
+        """Give nobody a slot for `seconds` (at most a day), after a 429. Never shortens an earlier block."""
         if seconds > 0:
             self._ledger.block(min(seconds, DAY_SECONDS) * CLOCK_RATE_MARGIN)
 
     def usage(self) -> Usage:
-        """Reads where the budget stands, also while others write. Takes no slot and changes nothing."""
+        """Read the state of the budget, even while others write. Takes no slot and changes nothing."""
         spent = self._ledger.read()
         limits = self._limits
         used = len(spent.ages) + spent.in_flight
@@ -145,10 +149,10 @@ class Budget:
 
 
 def next_free_seconds(spent: Spent, allowed: int, hold_seconds: float) -> float:
-    """Seconds until a caller that may see `allowed` slots taken can have one; 0 when one is free now.
+    """Seconds until a slot can be free for a caller who may have `allowed` of them counting; 0 if one is free now.
 
-    A request under way ends nobody knows when, but cannot free its slot sooner than one whole hold from now; so
-    the result is the earliest instant possible, and the caller asks again then.
+    When a request under way ends is unknown, but its slot cannot be free sooner than one hold from now. So the result
+    is the earliest instant possible, and the caller asks again then.
     """
     left = sorted([hold_seconds - age for age in spent.ages] + [hold_seconds] * spent.in_flight)
     excess = len(left) - allowed
@@ -163,5 +167,5 @@ def _budget_spent(spent: Spent, allowed: int, limits: Limits) -> BudgetSpent:
     else:
         kept = limits.requests - allowed
         what = f"The request budget is spent: {allowed} in {limits.window_seconds:g} s"
-        what += f" (the other {kept} are kept for click-to-call)." if kept else "."
+        what += f" ({kept} more are kept for click-to-call)." if kept else "."
     return BudgetSpent(f"{what} The next request may leave at {at}; run again then.", until)

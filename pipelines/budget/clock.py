@@ -1,9 +1,9 @@
-"""What this machine knows about time and about its processes: the ground under `budget.py`.
+"""This machine's time and processes, for a ledger in a file.
 
-The rule for ages, whatever is done to the clock:
-1. Within one boot only the time since boot counts. Nobody can set it, so the wall clock may jump as it likes.
-2. Across a boot the wall clock counts, and a stamp that lies in its future has age 0.
-3. Whoever writes restamps such a row on the present boot, so from the first sight of it rule 1 bounds the wait.
+How the age of a ledger entry is measured, whatever happens to the wall clock:
+1. Within one boot only the uptime counts. It cannot be set, so changes of the wall clock have no effect.
+2. Across a boot the wall clock counts. A stamp in its future has age 0.
+3. Each writer restamps the entries of earlier boots with the present boot, so that from then on rule 1 applies.
 """
 
 import os
@@ -18,36 +18,36 @@ import psutil
 
 @dataclass(frozen=True)
 class Instant:
-    """One moment, on a clock that can be set and on one that cannot."""
+    """One moment on two clocks: the wall clock, which can be set, and the uptime, which cannot."""
 
     wall: float  # Unix seconds
-    uptime: float  # seconds since boot, sleep included where the system counts it
-    boot: str  # names the boot that `uptime` belongs to
+    uptime: float  # seconds since boot, including sleep if the system counts it
+    boot: str  # identifies the boot that `uptime` belongs to
 
     def shifted(self, seconds: float) -> "Instant":
-        """The instant so many seconds later (earlier, if negative)."""
+        """The instant `seconds` later (earlier, if negative)."""
         return Instant(self.wall + seconds, self.uptime + seconds, self.boot)
 
     def seconds_since(self, then: "Instant") -> float:
-        """Age of `then` by the rule above; negative only for a stamp put into the future on purpose."""
+        """The age of `then` by the rules above; negative only for a stamp set in the future on purpose."""
         if then.boot == self.boot:
             return self.uptime - then.uptime
         return max(0.0, self.wall - then.wall)
 
 
-Clock = Callable[[], Instant]
+MachineClock = Callable[[], Instant]
 
 
 def read_clock() -> Instant:
-    """Now, on both clocks of this machine."""
+    """The present instant on both clocks of this machine."""
     return Instant(time.time(), _uptime_seconds(), _boot())
 
 
 def holder_of(pid: int) -> str | None:
-    """Names a running process so that a later one with the same pid has another name; None when it has died."""
+    """A name for a running process, different from that of a later process with the same pid; None if it is dead."""
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:  # dead, and its parent has not looked yet
+        if process.status() == psutil.STATUS_ZOMBIE:  # dead, but its parent has not read its exit status yet
             return None
         return f"{_boot()} {pid} {process.create_time()}"
     except psutil.Error:
@@ -55,17 +55,20 @@ def holder_of(pid: int) -> str | None:
 
 
 def own_holder() -> str:
-    """The name of the process that asks; asked anew each time, because a fork changes it."""
+    """The name of the calling process. Not cached, because a fork changes it."""
     return holder_of(os.getpid()) or f"{_boot()} {os.getpid()} unseen"
 
 
 def is_alive(holder: str) -> bool:
-    """Whether the process that `holder_of` named still runs."""
+    """Whether the process with this name from `holder_of` still runs."""
     return holder_of(_pid(holder)) == holder
 
 
 def is_own(holder: str) -> bool:
-    """Whether that process asks now, and not a fork of it. Every ledger's holders have the pid as second word."""
+    """Whether the holder is the calling process and not its parent before a fork.
+
+    The second word of a holder is the pid, in both kinds of ledger.
+    """
     return _pid(holder) == os.getpid()
 
 
@@ -82,5 +85,5 @@ def _uptime_seconds() -> float:
 def _boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # not Linux; where a clock change moves this, rule 2 takes over
+    except OSError:  # not Linux; if a change of the wall clock changes this value, rule 2 applies
         return f"{psutil.boot_time():.0f}"

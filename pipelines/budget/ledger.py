@@ -1,7 +1,7 @@
-"""The request ledger: one row a request, shared by every program that uses a key. It counts; `budget.py` decides.
+"""The request ledger: one entry per request or block. It counts; `Budget` decides.
 
-Where the rows stand is a storage's business: `ledger_sqlite.py` for one machine, `ledger_postgres.py` for several.
-What is counted, and from when, is the same for both and is all here.
+Every program that uses a key shares it. `sqlite.py` stores the entries for one machine, `postgres.py` for several
+hosts. What counts, and from when, is the same for both and is defined here.
 """
 
 from collections.abc import Callable
@@ -12,71 +12,71 @@ from typing import Protocol
 from pipelines.budget.clock import Instant, is_own
 
 DAY_SECONDS = 86_400.0  # no window and no block is longer
-FORGET_SECONDS = 2 * DAY_SECONDS  # so a row older than this is in nobody's, with every margin
+FORGET_SECONDS = 2 * DAY_SECONDS  # an entry older than this counts in no window, whatever the margin
 WRITE_TIMEOUT_SECONDS = 30.0
 READ_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What one account has spent, as its ledger sees it at `now`."""
+    """What one account has spent at `now`."""
 
     now: Instant
-    ages: tuple[float, ...]  # seconds since each answer; negative where it is only presumed to come
+    ages: tuple[float, ...]  # seconds since each answer; negative if the request may still arrive later
     in_flight: int
-    block_left: float  # seconds; 0 when the PBX has not refused
+    block_left: float  # seconds; 0 if the PBX has not refused
 
 
 @dataclass(frozen=True)
-class Row:
+class Entry:
     """One request, or one block."""
 
     id: int | None
     account: str
     holder: str
     block_seconds: float | None = None
-    since: Instant | None = None
+    since: Instant | None = None  # None while the request is under way
 
     def left(self, now: Instant, hold_seconds: float) -> float:
-        """Seconds this row still counts, if it is held so long after its stamp."""
+        """Seconds for which this entry still counts, if a request counts `hold_seconds` after its stamp."""
         if self.since is None:
             return hold_seconds
         return (self.block_seconds or hold_seconds) - now.seconds_since(self.since)
 
 
 class Transaction(Protocol):
-    """The ledger opened for one transaction."""
+    """The ledger, open for one transaction."""
 
     def now(self) -> Instant:
-        """The time by the clock that this ledger counts by, read when asked."""
+        """The present instant on this ledger's clock; not cached."""
 
-    def rows(self) -> list[Row]:
-        """At least every row of the account."""
+    def entries(self) -> list[Entry]:
+        """All entries of the account, perhaps also those of other accounts."""
 
-    def write(self, row: Row) -> Row:
-        """Adds the row, or puts it in place of the one with its id (also of one forgotten meanwhile)."""
+    def write(self, entry: Entry) -> Entry:
+        """Add the entry, or replace the one with its id, even if that has been forgotten meanwhile."""
 
-    def forget(self, row: Row) -> None:
-        """Removes the row."""
+    def forget(self, entry: Entry) -> None:
+        """Remove the entry."""
 
     def holder(self) -> str:
-        """Names who sends the request that is reserved now, for `is_alive` and `machine.is_own`."""
+        """A name for the sender of the request being reserved, as `is_alive` and `clock.is_own` take it."""
 
     def is_alive(self, holder: str) -> bool:
-        """Whether that sender may still settle its request."""
+        """Whether this sender may still settle its request."""
 
 
 class Storage(Protocol):
-    """Where one account's rows stand. Raises `SettingsError` when it cannot be used, `StoppedEarly` when locked."""
+    """Where one account's entries are. Raises `SettingsError` if it cannot be used, `StoppedEarly` if it is locked."""
 
     def prepare(self) -> None:
-        """Makes the ledger where there is none, and looks into it where there is one."""
+        """Create the ledger if there is none; check that it can be read if there is one."""
 
     def writing(self, holder: str = "") -> AbstractContextManager[Transaction]:
-        """Alone until the end, which is durable. `holder` is whose request is settled, if one is."""
+        """An exclusive transaction, durable at its end. `holder` is the sender of the request to settle, if any."""
 
     def reading(self) -> AbstractContextManager[Transaction]:
-        """Beside others that write; the book is only read."""
+        """A transaction that only reads, while others may write."""
 
 
 @dataclass(frozen=True)
@@ -88,59 +88,60 @@ class Ledger:
     hold_seconds: float  # a request counts for so long after its answer
     late_seconds: float  # an unanswered request may arrive so long after its sender gave up or died
 
-    def reserve(self, has_room: Callable[[Spent], bool]) -> tuple[Row | None, Spent]:
-        """Reserves one request if there is room: durable, and no two callers see the same room."""
-        with self.storage.writing() as book:
-            now = book.now()  # after the lock: what came free during the wait for it is free
-            spent = self._count(self._notice(book, now), now)
+    def reserve(self, has_room: Callable[[Spent], bool]) -> tuple[Entry | None, Spent]:
+        """Reserve one request if there is room. The entry is durable, and no two callers get the same room."""
+        with self.storage.writing() as transaction:
+            now = transaction.now()  # read after the lock, so that slots freed during the wait for it are free
+            spent = self._count(self._refresh(transaction, now), now)
             if not has_room(spent):
                 return None, spent
-            return book.write(Row(None, self.account, book.holder())), spent
+            return transaction.write(Entry(None, self.account, transaction.holder())), spent
 
-    def settle(self, reserved: Row, *, answered: bool) -> None:
-        """Lets a reserved request count from now on; if it had no answer, from when it can no longer arrive."""
+    def settle(self, reserved: Entry, *, answered: bool) -> None:
+        """Start the window of a reserved request: now, or once it can no longer arrive if it had no answer."""
         if not is_own(reserved.holder):
-            return  # a forked child leaves the block too; the answer is its parent's
-        with self.storage.writing(reserved.holder) as book:
-            now = book.now()  # the answer is in; to stamp it late, by the wait for the lock, only lengthens
-            book.write(replace(reserved, since=now if answered else now.shifted(self.late_seconds)))
+            return  # a forked child leaves the `slot` block too, but the answer is its parent's
+        with self.storage.writing(reserved.holder) as transaction:
+            now = transaction.now()  # later than the answer by the wait for the lock, which only lengthens the window
+            transaction.write(replace(reserved, since=now if answered else now.shifted(self.late_seconds)))
 
     def block(self, seconds: float) -> None:
-        """Marks the window full. Blocks add up to the longest of them, so none is shortened."""
-        with self.storage.writing() as book:
-            book.write(Row(None, self.account, "", seconds, book.now()))
+        """Mark the window as full. The longest of several blocks holds, so none is shortened."""
+        with self.storage.writing() as transaction:
+            transaction.write(Entry(None, self.account, "", seconds, transaction.now()))
 
     def read(self) -> Spent:
-        """Counts without writing: readers wait only for the moment in which another's commit reaches the disk."""
-        with self.storage.reading() as book:
-            rows = book.rows()
-            now = book.now()
-            return self._count([self._seen(book, row, now) for row in rows], now)
+        """Count without writing. A reader waits only while another process's commit goes to the disk."""
+        with self.storage.reading() as transaction:
+            entries = transaction.entries()
+            now = transaction.now()
+            return self._count([self._judge(transaction, entry, now) for entry in entries], now)
 
-    def _notice(self, book: Transaction, now: Instant) -> list[Row]:
-        """Writes down what can be seen now: senders that died, another boot, rows long over."""
+    def _refresh(self, transaction: Transaction, now: Instant) -> list[Entry]:
+        """Write down dead senders and restamp earlier boots' entries; forget entries that no longer count."""
         kept = []
-        for row in book.rows():
-            seen = self._seen(book, row, now)
-            if seen.left(now, self.hold_seconds if seen.account == self.account else FORGET_SECONDS) <= 0:
-                book.forget(row)
+        for entry in transaction.entries():
+            judged = self._judge(transaction, entry, now)
+            if judged.left(now, self.hold_seconds if judged.account == self.account else FORGET_SECONDS) <= 0:
+                transaction.forget(entry)
                 continue
-            if seen != row:
-                book.write(seen)
-            kept.append(seen)
+            if judged != entry:
+                transaction.write(judged)
+            kept.append(judged)
         return kept
 
-    def _seen(self, book: Transaction, row: Row, now: Instant) -> Row:
-        """The row as it stands now. A live sender wrongly taken for dead does no harm: its answer restamps the row."""
-        if row.since is None:
-            return row if book.is_alive(row.holder) else replace(row, since=now.shifted(self.late_seconds))
-        if row.since.boot == now.boot:
-            return row
-        return replace(row, since=now.shifted(-now.seconds_since(row.since)))
+    def _judge(self, transaction: Transaction, entry: Entry, now: Instant) -> Entry:
+        """The entry as of `now`. To take a live sender for dead does no harm: its answer restamps the entry."""
+        if entry.since is None:
+            is_alive = transaction.is_alive(entry.holder)
+            return entry if is_alive else replace(entry, since=now.shifted(self.late_seconds))
+        if entry.since.boot == now.boot:
+            return entry
+        return replace(entry, since=now.shifted(-now.seconds_since(entry.since)))
 
-    def _count(self, rows: list[Row], now: Instant) -> Spent:
-        own = [row for row in rows if row.account == self.account and row.left(now, self.hold_seconds) > 0]
-        blocks = [row.left(now, self.hold_seconds) for row in own if row.block_seconds]
-        requests = [row for row in own if not row.block_seconds]
-        ages = tuple(now.seconds_since(row.since) for row in requests if row.since)
+    def _count(self, entries: list[Entry], now: Instant) -> Spent:
+        own = [entry for entry in entries if entry.account == self.account and entry.left(now, self.hold_seconds) > 0]
+        blocks = [entry.left(now, self.hold_seconds) for entry in own if entry.block_seconds]
+        requests = [entry for entry in own if not entry.block_seconds]
+        ages = tuple(now.seconds_since(entry.since) for entry in requests if entry.since)
         return Spent(now, ages, len(requests) - len(ages), max(blocks, default=0.0))

@@ -1,8 +1,8 @@
-"""The request ledger in SQLite: one file for every process and thread of a machine.
+"""The request ledger in SQLite: one file for all processes and threads of a machine.
 
-Each operation opens the file, does one transaction and closes it: nothing is held while a request is under way,
-and nothing is inherited over a fork. The rollback journal is used rather than WAL because it also works in
-containers' shared folders and home folders on NFS; it stays beside the file, blank between two transactions.
+Each operation opens the file, runs one transaction and closes it. So nothing is held open while a request is under
+way, and a fork inherits nothing. The rollback journal is used instead of WAL because it also works in folders shared
+with containers and on NFS. It stays beside the file, blank between transactions.
 """
 
 import os
@@ -14,13 +14,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.budget.clock import Clock, Instant, is_alive, own_holder
-from pipelines.budget.ledger import READ_TIMEOUT_SECONDS, WRITE_TIMEOUT_SECONDS, Row
+from pipelines.budget.clock import Instant, MachineClock, is_alive, own_holder
+from pipelines.budget.ledger import READ_TIMEOUT_SECONDS, WRITE_TIMEOUT_SECONDS, Entry
 from pipelines.errors import CallsError, SettingsError, StoppedEarly
 
-LEDGER_ID = 0x63616C6C  # SQLite's application_id: tells a ledger from an emptied or foreign file
+LEDGER_ID = 0x63616C6C  # SQLite's application_id: no emptied or foreign file has it
 
-# AUTOINCREMENT: an id must not come again while a slow request may still be answered under it.
+# AUTOINCREMENT: an id is never used again, because a slow request may still be settled under it.
 SCHEMA = f"""
 PRAGMA synchronous = EXTRA;
 PRAGMA application_id = {LEDGER_ID};
@@ -28,33 +28,33 @@ CREATE TABLE requests (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     account TEXT NOT NULL,   -- hash of host and key
     holder TEXT NOT NULL,    -- the process that sent it
-    block_seconds REAL,      -- not a request but a 429: the window is full for so long
-    since_wall REAL,         -- it counts from here; null while it is under way
+    block_seconds REAL,      -- for a block after a 429: the window is full for so long; null for a request
+    since_wall REAL,         -- it counts from this instant; null while it is under way
     since_uptime REAL,
     since_boot TEXT,
-    checksum INTEGER NOT NULL  -- SQLite keeps none, and a row that lost a bit may be counted for nobody
+    checksum INTEGER NOT NULL  -- SQLite has none; without one a damaged row could count for no account
 );
 """
 
 
 @dataclass(frozen=True)
-class SqliteBook:
-    """The open file: every account's rows, and this machine's clock and processes."""
+class SqliteTransaction:
+    """The open file with every account's entries, and this machine's clock and processes."""
 
     connection: sqlite3.Connection
-    clock: Clock
+    clock: MachineClock
 
     def now(self) -> Instant:
         return self.clock()
 
-    def rows(self) -> list[Row]:
-        return read_rows(self.connection)
+    def entries(self) -> list[Entry]:
+        return read_entries(self.connection)
 
-    def write(self, row: Row) -> Row:
-        return write_row(self.connection, row)
+    def write(self, entry: Entry) -> Entry:
+        return write_entry(self.connection, entry)
 
-    def forget(self, row: Row) -> None:
-        self.connection.execute("DELETE FROM requests WHERE id = ?", (row.id,))
+    def forget(self, entry: Entry) -> None:
+        self.connection.execute("DELETE FROM requests WHERE id = ?", (entry.id,))
 
     def holder(self) -> str:
         return own_holder()
@@ -68,46 +68,50 @@ class SqliteStorage:
     """The file. Raises `SettingsError` when it cannot be used, `StoppedEarly` when locked."""
 
     path: Path
-    hold_seconds: float  # told where a ledger may be made anew
-    clock: Clock
+    hold_seconds: float  # for error messages: how long to wait before the ledger may be replaced
+    clock: MachineClock
 
     def prepare(self) -> None:
-        """Makes the file where there is none (0600, its folder 0700); reads it where there is one."""
+        """Create the file if there is none (mode 0600, its folder 0700); check that it can be read."""
         try:
             if not self.path.exists():
                 _create(self.path)
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error
-        with self.reading() as book:
-            book.rows()
+        with self.reading() as transaction:
+            transaction.entries()
 
     @contextmanager
-    def writing(self, holder: str = "") -> Iterator[SqliteBook]:  # noqa: ARG002 - nothing is held for anybody
-        """Holds the file's write lock until the end, which is durable."""
+    def writing(self, holder: str = "") -> Iterator[SqliteTransaction]:  # noqa: ARG002 - a file needs no holder
+        """A transaction that holds the file's write lock; its end is durable."""
         with self._transaction("IMMEDIATE", WRITE_TIMEOUT_SECONDS) as connection:
-            yield SqliteBook(connection, self.clock)
+            yield SqliteTransaction(connection, self.clock)
 
     @contextmanager
-    def reading(self) -> Iterator[SqliteBook]:
-        """The file as of the last commit."""
+    def reading(self) -> Iterator[SqliteTransaction]:
+        """A transaction that reads the file as of the last commit."""
         with self._transaction("DEFERRED", READ_TIMEOUT_SECONDS) as connection:
-            yield SqliteBook(connection, self.clock)
+            yield SqliteTransaction(connection, self.clock)
 
     @contextmanager
     def _transaction(self, kind: str, timeout_seconds: float) -> Iterator[sqlite3.Connection]:
-        # mode=rw: a ledger that vanished must not come back empty
+        # mode=rw: SQLite must not create an empty ledger in place of one that has vanished
         address = self.path.absolute().as_uri() + "?mode=rw"
         try:
             with closing(
                 sqlite3.connect(address, uri=True, timeout=timeout_seconds, isolation_level=None)
             ) as connection:
-                connection.execute("PRAGMA synchronous = EXTRA")  # the folder too: power may fail after the commit
-                connection.execute("PRAGMA journal_mode = PERSIST")  # blanked by a commit; the folder stays
+                connection.execute(
+                    "PRAGMA synchronous = EXTRA"
+                )  # the folder too, for a power cut right after the commit
+                connection.execute(
+                    "PRAGMA journal_mode = PERSIST"
+                )  # a commit blanks the journal and leaves the folder as it is
                 connection.execute(f"BEGIN {kind}")
                 _check(connection)
                 yield connection
                 connection.execute("COMMIT")
-        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from what SQLite quotes of a damaged file
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter if SQLite quotes a damaged file
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> CallsError:
@@ -127,8 +131,8 @@ class SqliteStorage:
                 f"writable, with room on the disk. {quiet} it is safe to name another file instead (`ledger`)."
             )
         return SettingsError(
-            f"The request ledger {self.path} is damaged ({reason}), so what has been spent is not known. "
-            f"{quiet} it is safe to delete the file; not sooner. The next run makes a new one."
+            f"The request ledger {self.path} is damaged ({reason}), so the requests spent are not known. "
+            f"{quiet} it is safe to delete the file; not sooner. The next run creates a new one."
         )
 
 
@@ -142,7 +146,10 @@ _REFUSED_BY_SYSTEM = (
 
 
 def _create(path: Path) -> None:
-    """Makes the whole ledger under another name and links it in, so nobody sees half a one or replaces one in use."""
+    """Create the whole ledger under another name, then link it, so that no process sees half a file.
+
+    A link, unlike a rename, cannot replace a ledger that another process has created meanwhile.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # 0600, and SQLite keeps that
     os.close(handle)
@@ -156,7 +163,7 @@ def _create(path: Path) -> None:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Refuses what is no whole ledger: an emptied file would pass for an empty budget."""
+    """Raise `sqlite3.DatabaseError` unless this is a whole ledger: an emptied file would look like an unused budget."""
     if connection.execute("PRAGMA application_id").fetchone() != (LEDGER_ID,):
         raise sqlite3.DatabaseError("it is not a request ledger")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -164,28 +171,28 @@ def _check(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(verdict)
 
 
-def read_rows(connection: sqlite3.Connection) -> list[Row]:
-    """Every row of every account. Raises `sqlite3.DatabaseError` for one that was not written so."""
-    rows = []
+def read_entries(connection: sqlite3.Connection) -> list[Entry]:
+    """All entries of all accounts. Raises `sqlite3.DatabaseError` if one does not match its checksum."""
+    entries = []
     for row_id, *cells, checksum in connection.execute("SELECT * FROM requests"):
         if checksum != _checksum(cells):
-            raise sqlite3.DatabaseError(f"row {row_id} is not as it was written")
+            raise sqlite3.DatabaseError(f"row {row_id} does not match its checksum")
         account, holder, block_seconds, wall, uptime, boot = cells
         since = None if boot is None else Instant(wall, uptime, boot)
-        rows.append(Row(row_id, account, holder, block_seconds, since))
-    return rows
+        entries.append(Entry(row_id, account, holder, block_seconds, since))
+    return entries
 
 
-def write_row(connection: sqlite3.Connection, row: Row) -> Row:
-    """Adds the row, or puts it in place of the one with its id (also of one forgotten meanwhile)."""
-    since = (row.since.wall, row.since.uptime, row.since.boot) if row.since else (None, None, None)
-    cells = [row.account, row.holder, row.block_seconds, *since]
+def write_entry(connection: sqlite3.Connection, entry: Entry) -> Entry:
+    """Add the entry, or replace the one with its id, even if that has been forgotten meanwhile."""
+    since = (entry.since.wall, entry.since.uptime, entry.since.boot) if entry.since else (None, None, None)
+    cells = [entry.account, entry.holder, entry.block_seconds, *since]
     cursor = connection.execute(
-        "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (row.id, *cells, _checksum(cells))
+        "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (entry.id, *cells, _checksum(cells))
     )
-    return replace(row, id=cursor.lastrowid)
+    return replace(entry, id=cursor.lastrowid)
 
 
 def _checksum(cells: list[str | float | None]) -> int:
-    stored = [float(cell) if isinstance(cell, int) else cell for cell in cells]  # as REAL gives it back
+    stored = [float(cell) if isinstance(cell, int) else cell for cell in cells]  # a REAL column returns floats
     return zlib.crc32(repr(stored).encode())

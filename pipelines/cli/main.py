@@ -189,7 +189,7 @@ def make_report(show_numbers: bool, out: Path | None, destination: Any) -> None:
 @destination_option
 def serve_dashboard(port: int, show_numbers: bool, destination: Any) -> None:
     """The report as a page on this machine that follows each new night. Ends on Ctrl-C."""
-    load_dashboard().serve(read_target(destination), port, show_numbers=show_numbers, tell=screen.say)
+    load_dashboard().serve(read_target(destination), port, show_numbers=show_numbers, notify=screen.say)
 
 
 @cli.command("docs")

@@ -1,7 +1,8 @@
 """The report: one HTML file that needs no server, no network and no other file.
 
-Data flow: published marts → `marts` (a connection) → `figures` (what the database adds up, for each queue and period)
-→ `page` (HTML, styles, scripts, all inlined) → published/report.html. `dashboard` serves the same page on loopback.
+Data flow: published marts → `queries` (SQL files) → `figures`, `agents` (sums for each queue and period; `periods`) →
+`html` (the page with its `charts`, styles and scripts) → published/report.html. `dashboard` serves the same page on
+loopback.
 """
 
 from importlib import import_module
@@ -19,8 +20,8 @@ FILE = "report.html"
 
 
 def make_report(target: Target, *, show_numbers: bool = False, night: str | None = None) -> str:
-    """The report as HTML. Raises `NothingPublished` where nothing is published."""
-    from pipelines.report.html import read_data, write_page  # noqa: PLC0415 -- half a second, for this command only
+    """The report as HTML. Raises `NothingPublished` if nothing has been published."""
+    from pipelines.report.html import read_data, write_page  # noqa: PLC0415 -- takes half a second, and only this command needs it
 
     with open_marts(target) as query:
         data = read_data(query, read_definitions(query, target), show_numbers=show_numbers)
@@ -28,9 +29,10 @@ def make_report(target: Target, *, show_numbers: bool = False, night: str | None
 
 
 def write_report(target: Target, path: Path | None = None, *, show_numbers: bool = False) -> Path:
-    """Writes the report beside the published copy, or to `path`; a reader sees the old one or the new, never half.
+    """Write the report beside the published copy, or to `path`, in one step: nobody sees half a report.
 
-    Only the user may read it, as it may hold numbers. Raises `NothingPublished`, or `CallsError` where it cannot go.
+    Only the user can read the file, because it may hold phone numbers. Raises `NothingPublished`, or `CallsError` if
+    the file cannot be written.
     """
     page = make_report(target, show_numbers=show_numbers)
     path = path or _beside(target)
@@ -38,18 +40,18 @@ def write_report(target: Target, path: Path | None = None, *, show_numbers: bool
         replace_private(path, page)
     except OSError as error:
         raise CallsError(
-            f"The report cannot be written to {path} ({error.strerror}). Give another place: calls report --out PATH."
+            f"The report cannot be written to {path} ({error.strerror}). Name another file: calls report --out PATH."
         ) from None
     return path
 
 
 def load_dashboard() -> Any:
-    """The module `dashboard`, which needs an extra. Raises `SettingsError` where that is not installed."""
+    """The module `dashboard`. Raises `SettingsError` if its extra is not installed."""
     try:
         return import_module("pipelines.report.dashboard")
     except ImportError:
         raise SettingsError(
-            "The dashboard needs two further packages: pip install 'call-warehouse[dashboard]' brings them. "
+            "The dashboard needs two more packages: pip install 'call-warehouse[dashboard]'. "
             "calls report writes the same page without them."
         ) from None
 

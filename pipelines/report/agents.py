@@ -1,4 +1,4 @@
-"""Agents, and callers to call back. A number that is masked is not in what this gives."""
+"""Agents, and callers to call back. If numbers are masked, the result holds no whole number."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from pipelines.report.figures import Cube
 from pipelines.report.periods import Calendar, Period
 from pipelines.report.queries import TOTAL, Marts, ask, list_spans, scope_key
 
-AGENTS = 25  # so many of a queue's or account's are listed, the others together in one row
-CALLBACKS = 500  # beyond this a page is no list to work from; the mart has all
+AGENTS = 25  # rows per queue or account; one more row sums up the others
+CALLBACKS = 500  # a longer list is of no use on a page; the mart has all
 AGENT = ("answered_count", "wait_count", "wait_total_seconds", "talk_count", "talk_total_seconds")
 
 
 def read_agents(marts: Marts, cube: Cube, periods: list[Period], calendar: Calendar) -> list[str]:
-    """Puts `agents` by period into the cube, the busiest first, a name as its place in the list this gives."""
+    """Add `agents` by period to the cube, busiest first. A name is an index into the list that is returned."""
     spans = {period.key: period.span for period in periods}
     values = list_spans(spans, dict.fromkeys(spans, calendar.loaded_at))
     names: dict[str, int] = {}
     found: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
-    # Two accounts' users of one name are two people, so the total is not added up but listed.
+    # Users of one name in two accounts are two people, so the total lists both and adds nothing up.
     for row in replace(marts, has_total=False).ask("agents", periods=values, by=("period", "user_name"), sums=AGENT):
         is_queue = row["queue_name"] is not None
         name = row["user_name"] if is_queue or not marts.has_total else f"{row['user_name']} ({row['account']})"
@@ -37,7 +37,7 @@ def read_agents(marts: Marts, cube: Cube, periods: list[Period], calendar: Calen
 
 
 def read_callbacks(query: Query, *, show_numbers: bool) -> dict[str, Any]:
-    """Callers still to be called back, who was lost first on top, one row a caller: what, when and where."""
+    """The callers to call back, one row per caller with their lost calls; the caller lost first comes first."""
     show: Callable[[str], str] = str if show_numbers else mask_number
     callers: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in ask(query, "open_calls"):

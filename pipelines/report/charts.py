@@ -1,7 +1,7 @@
-"""The charts, as Vega-Lite: checked by Altair here, filled and drawn in the page.
+"""The charts as Vega-Lite specifications. Altair checks them here; the page fills and draws them.
 
-Colours are the page's own CSS variables, so light, dark and print are the styles' business alone. No mark is told from
-another by hue alone: abandoned calls are hatched, timed-out ones dotted, targets dashed, and cells hold their number.
+Colours are the page's CSS variables, so the styles alone decide about light, dark and print. No two marks differ only
+in hue: abandoned calls are hatched, timed-out calls dotted, targets dashed, and cells show their number.
 """
 
 from typing import Any
@@ -10,14 +10,14 @@ import altair as alt
 
 OUTCOMES = ["Answered", "Abandoned", "Timed out", "Other"]
 FILLS = ["var(--answered)", "url(#hatched)", "url(#dotted)", "var(--other)"]
-LEVELS = 6  # of the heat map, each a CSS variable
+LEVELS = 6  # of the heat map; each has a CSS variable
 ROW_HEIGHT = 26
-AXIS_WIDTH = 48  # so that charts above each other share their left edge
+AXIS_WIDTH = 48  # the same for all charts, so that their left edges align
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
 def draw_charts() -> dict[str, dict[str, Any]]:
-    """Every chart's specification by name; its rows are named `rows` and come from the page."""
+    """The specification of every chart by name. Its data set is called `rows`; the page supplies it."""
     charts = {
         "calls": _calls(),
         "service": _rates("Service level", dashed_target=True),
@@ -35,7 +35,7 @@ def _chart() -> Any:
 
 
 def _steps() -> Any:
-    """Dates or hours in the page's order and words; which of them are labelled is the page's choice."""
+    """An axis of dates or hours in the page's order and words; the page chooses which have a label."""
     return alt.X("step:O", sort=None, title=None, axis=alt.Axis(labelAngle=0, labelOverlap="greedy", domain=True))
 
 
@@ -49,7 +49,7 @@ def _calls() -> Any:
             y=alt.Y("calls:Q", title=None, axis=_count_axis()),
             color=alt.Color("outcome:N", scale=scale, legend=None),
             order=alt.Order("place:Q"),
-            tooltip=[_told("whole_step", "When"), _told("outcome", "Outcome"), _told("calls", "Calls")],
+            tooltip=[_tooltip("whole_step", "When"), _tooltip("outcome", "Outcome"), _tooltip("calls", "Calls")],
         )
         .properties(width="container", height=150)
     )
@@ -65,7 +65,7 @@ def _rates(title: str, *, dashed_target: bool = False) -> Any:
         .encode(
             x=_steps(),
             y=alt.Y("rate:Q", title=None, axis=_share_axis(4), scale=scale),
-            tooltip=[_told("whole_step", "When"), _told("said", title), _told("of", "Calls")],
+            tooltip=[_tooltip("whole_step", "When"), _tooltip("shown", title), _tooltip("of", "Calls")],
         )
     )
     if not dashed_target:
@@ -86,15 +86,15 @@ def _pattern(*, hours_across: bool) -> Any:
     domain = list(range(LEVELS))
     colours = alt.Scale(domain=domain, range=[f"var(--heat-{level})" for level in domain])
     inks = alt.Scale(domain=domain, range=[f"var(--on-heat-{level})" for level in domain])
-    told = [_told("when", "When"), _told("said", "Value"), _told("of", "Calls offered")]
+    tooltip = [_tooltip("when", "When"), _tooltip("shown", "Value"), _tooltip("of", "Calls offered")]
     squares = cells.mark_rect(stroke="var(--paper)", strokeWidth=2).encode(
-        color=alt.Color("level:O", scale=colours, legend=None), tooltip=told
+        color=alt.Color("level:O", scale=colours, legend=None), tooltip=tooltip
     )
     numbers = cells.mark_text(fontSize=11).encode(
-        text="text:N", color=alt.Color("level:O", scale=inks, legend=None), tooltip=told
+        text="text:N", color=alt.Color("level:O", scale=inks, legend=None), tooltip=tooltip
     )
     drawn = alt.layer(squares, numbers).resolve_scale(color="independent")
-    return drawn.properties(width="container", height=7 * ROW_HEIGHT)  # the page knows how many hours there are
+    return drawn.properties(width="container", height=7 * ROW_HEIGHT)  # the page sets it if the hours run down
 
 
 def _waits(fill: str) -> Any:
@@ -104,7 +104,7 @@ def _waits(fill: str) -> Any:
         .encode(
             x=alt.X("bucket:O", sort=None, title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             y=alt.Y("share:Q", title=None, axis=_share_axis(3)),
-            tooltip=[_told("whole_bucket", "Waited"), _told("said", "Share"), _told("calls", "Calls")],
+            tooltip=[_tooltip("whole_bucket", "Waited"), _tooltip("shown", "Share"), _tooltip("calls", "Calls")],
         )
     )
     return bars.properties(width="container", height=120)
@@ -118,12 +118,12 @@ def _share_axis(ticks: int) -> Any:
     return alt.Axis(format=".0%", tickCount=ticks, minExtent=AXIS_WIDTH, grid=True, domain=False)
 
 
-def _told(field: str, title: str) -> Any:
+def _tooltip(field: str, title: str) -> Any:
     return alt.Tooltip(f"{field}:N", title=title)
 
 
 def _styled(chart: Any) -> Any:
-    """Quiet: no frame, no ticks, horizontal hairlines only. Screen readers get the table beside each chart instead."""
+    """The chart without frame and ticks, only with horizontal lines. Screen readers get the table beside it instead."""
     return (
         chart.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         .configure(

@@ -1,7 +1,7 @@
-"""Serves the report on loopback, made anew when another night is published. Reads the published marts and no more.
+"""Serves the report on loopback and makes it anew for each published night. It reads only the published marts.
 
-It is the same page, plus a script that asks every few seconds which night is published and loads the page again.
-Only names of this machine are accepted as Host, so that no web page can read it through a name that it rebinds.
+The page is the report plus a script that asks every few seconds which night is published, and reloads the page for a
+new one. Only this machine's names are accepted as Host, so that no web page can read it by DNS rebinding.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-
 
 
 class Pages:
-    """The page of the night that is published: made once a night, however many look at it."""
+    """The page of the published night, made once per night for all readers."""
 
     def __init__(self, target: Target, *, show_numbers: bool) -> None:
         self._target = target
@@ -37,13 +37,13 @@ class Pages:
         self._lock = threading.Lock()
 
     def night(self) -> str:
-        """Which night is published."""
+        """An identifier of the published night."""
         return published_night(self._target)
 
     def page(self) -> str:
-        """Its HTML. Raises `NothingPublished`."""
+        """The HTML of the published night. Raises `NothingPublished`."""
         with self._lock:
-            night = self.night()  # before the marts are read: one published meanwhile is noticed by the page
+            night = self.night()  # read before the marts, so that the page notices a night published meanwhile
             if self._made is None or self._made[0] != night:
                 page = make_report(self._target, show_numbers=self._show_numbers, night=night)
                 self._made = (night, page)
@@ -51,12 +51,12 @@ class Pages:
 
 
 def make_app(pages: Pages) -> Starlette:
-    """`/` is the page, `/night` the night that is published. Every other Host than this machine's is refused."""
+    """The application: `/` is the page, `/night` identifies the published night. Refuses Hosts of other machines."""
 
     def show(_: Request) -> Response:
         return HTMLResponse(pages.page(), headers=HEADERS)
 
-    def tell(_: Request) -> Response:
+    def show_night(_: Request) -> Response:
         return PlainTextResponse(pages.night(), headers=HEADERS)
 
     def refuse(_: Request, error: Exception) -> Response:
@@ -64,21 +64,26 @@ def make_app(pages: Pages) -> Starlette:
 
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
     return Starlette(
-        routes=[Route("/", show), Route("/night", tell)], middleware=[hosts], exception_handlers={CallsError: refuse}
+        routes=[Route("/", show), Route("/night", show_night)],
+        middleware=[hosts],
+        exception_handlers={CallsError: refuse},
     )
 
 
-def serve(target: Target, port: int, *, show_numbers: bool, tell: Callable[[str], None]) -> None:
-    """Serves until Ctrl-C. Raises `UsageError` where the port is taken, `NothingPublished` with nothing published."""
+def serve(target: Target, port: int, *, show_numbers: bool, notify: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C. Raises `UsageError` if the port is taken, `NothingPublished` if nothing is published.
+
+    `notify` gets the address as a sentence.
+    """
     pages = Pages(target, show_numbers=show_numbers)
-    pages.page()  # what cannot be shown is said here, and not to a browser
+    pages.page()  # raises an error here, before a browser gets one
     listener = socket.socket()
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
     except OSError:
-        raise UsageError(f"Port {port} is taken. Choose another: --port, or --port 0 for any that is free.") from None
-    tell(f"The dashboard is at http://{HOST}:{listener.getsockname()[1]}/ until Ctrl-C.")
+        raise UsageError(f"Port {port} is taken. Choose another: --port, or --port 0 for any free port.") from None
+    notify(f"The dashboard is at http://{HOST}:{listener.getsockname()[1]}/ until Ctrl-C.")
     settings = uvicorn.Config(make_app(pages), log_level="critical", access_log=False, timeout_graceful_shutdown=2)
     with contextlib.suppress(KeyboardInterrupt), listener:
         asyncio.run(uvicorn.Server(settings).serve([listener]))

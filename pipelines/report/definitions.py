@@ -1,4 +1,4 @@
-"""What the report asks of the published marts beside their rows: definitions, and whether there is a new night."""
+"""Two facts about the published marts besides their rows: the columns' definitions, and which night they are of."""
 
 import os
 
@@ -15,7 +15,7 @@ COMMENTS = {
         from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         where c.relnamespace = 'marts'::regnamespace and col_description(c.oid, a.attnum) is not null""",
 }
-# Each publish writes the comment, but where the schema is another login's; every build makes the table anew.
+# Each publish writes the comment, unless the schema is another login's. Each build makes the table anew.
 NIGHT = """
     select coalesce(
         obj_description('marts'::regnamespace, 'pg_namespace'), cast('marts.load_health'::regclass::oid as text)
@@ -23,12 +23,12 @@ NIGHT = """
 
 
 def read_definitions(query: Query, target: Target) -> dict[str, str]:
-    """How each column is computed, by `mart.column`, in the models' own words."""
+    """The models' description of each column, by `mart.column`."""
     return {f"{row['mart']}.{row['name']}": row["comment"] for row in query(COMMENTS[target.engine])}
 
 
 def published_night(target: Target) -> str:
-    """What changes whenever a new night is published; empty where nothing is."""
+    """A text that changes whenever a night is published; empty if nothing is published."""
     if target.engine == "duckdb":
         try:
             found = os.stat(published_folder(target) / "calls.duckdb")

@@ -1,7 +1,7 @@
-"""What the report shows, added up by the database for every queue and period that a reader may choose.
+"""The report's figures, computed by the database for every queue and period that a reader can choose.
 
-The page adds nothing up: it looks a choice up and divides a count by another. A sum over queues, a maximum, and above
-all a number of different callers is the database's own for that choice. Rates are divided from counts, never averaged.
+The page only looks up a choice and divides one count by another. Sums over queues, maxima and above all numbers of
+different callers are the database's own for each choice. A rate is a quotient of counts, never an average of rates.
 """
 
 from collections import defaultdict
@@ -33,7 +33,7 @@ Cube = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Scope:
-    """Something to choose: a queue, all of an account's, or all (`account` None). Targets None where queues differ."""
+    """A choice: one queue, an account's queues, or all queues (`account` None). Targets are None if queues differ."""
 
     account: str | None
     kind: str | None
@@ -44,12 +44,12 @@ class Scope:
 
     @property
     def key(self) -> str:
-        """The name that figures go by."""
+        """The key of its figures."""
         return scope_key({"account": self.account, "queue_kind": self.kind, "queue_name": self.queue})
 
 
 def read_scopes(query: Query) -> list[Scope]:
-    """All accounts if there are several, then each account, then its queues."""
+    """All accounts together if there are several, then each account, followed by its queues."""
     queues = [Scope(*row.values()) for row in ask(query, "queues")]
     accounts = list(dict.fromkeys(queue.account for queue in queues))
     found = [_together(None, queues)] if len(accounts) > 1 else []
@@ -60,7 +60,7 @@ def read_scopes(query: Query) -> list[Scope]:
 
 
 def read_cube(marts: Marts, scopes: list[Scope], periods: list[Period], calendar: Calendar) -> Cube:
-    """By scope: `summary` and `lost` by period and the one before, `pattern` and `waits` by period, and `usual`."""
+    """Per scope: `summary` and `lost` by period and by the period before; `pattern` and `waits` by period; `usual`."""
     cube: Cube = {scope.key: defaultdict(dict) for scope in scopes}
     spans = {period.key: period.span for period in periods}
     before = {f"{period.key} before": period.before for period in periods if period.before}
@@ -84,7 +84,7 @@ def read_cube(marts: Marts, scopes: list[Scope], periods: list[Period], calendar
 
 
 def read_trends(marts: Marts, cube: Cube, periods: list[Period], calendar: Calendar) -> dict[str, list[Any]]:
-    """Puts `trend` into the cube, a list a measure and grain, and gives the steps (dates, hours) that they follow."""
+    """Add `trend` to the cube: per grain and measure a list with one value per step. Returns the steps by grain."""
     steps: dict[str, list[Any]] = {}
     for grain in dict.fromkeys(period.grain for period in periods):
         span = Span(min(period.span.first for period in periods if period.grain == grain), calendar.as_of)
@@ -113,7 +113,7 @@ def _weeks_ago(calendar: Calendar, weeks: int) -> Span:
 
 
 def _seen_until(spans: dict[str, Span], periods: list[Period], calendar: Calendar) -> dict[str, datetime]:
-    """Up to when what became of a span's lost callers counts: as long after it as the newest span has had."""
+    """Until when a recovery counts for each span: spans that are compared have had the same time for it."""
     back = {f"usual {weeks}": timedelta(weeks=weeks) for weeks in USUAL_WEEKS}
     for period in periods:
         if period.before and period.span.last == calendar.as_of:
@@ -122,7 +122,7 @@ def _seen_until(spans: dict[str, Span], periods: list[Period], calendar: Calenda
 
 
 def _usual(figures: dict[str, Any], calendar: Calendar) -> dict[str, float | None]:
-    """Medians over the same weekday of the four weeks before: of the days' figures, a day without calls being one."""
+    """The medians of the same weekday's figures over the four weeks before; a day without calls counts too."""
     known = [weeks for weeks in USUAL_WEEKS if _weeks_ago(calendar, weeks).first >= calendar.first]
     taken = [
         (figures["summary"].pop(key, None), figures["lost"].pop(key, None)) for key in map("usual {}".format, known)

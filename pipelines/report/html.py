@@ -1,8 +1,8 @@
-"""Puts the page together: figures, charts, styles and scripts in one HTML file that may fetch nothing.
+"""Builds the page: figures, charts, styles and scripts in one HTML file that fetches nothing.
 
-The content security policy names every script and style by its hash and allows no connection at all. Vega's charts
-run on its expression interpreter, so nothing needs `eval`. Figures travel as JSON in a block that is no script;
-names that users gave are never markup, neither there nor in the page, which writes them as text.
+The content security policy lists every script and style by its hash and allows no connection. Vega's expression
+interpreter draws the charts, so nothing needs `eval`. The figures are JSON in a block that is not executed. Names that
+users have given are never markup, neither there nor in the page, which writes them as text.
 """
 
 import base64
@@ -31,10 +31,10 @@ DEFINED = ("queue_days", "queue_hour_of_week", "queue_wait_buckets", "lost_calls
 
 
 def read_data(query: Query, definitions: dict[str, str], *, show_numbers: bool) -> dict[str, Any]:
-    """Everything that the page shows."""
+    """All data of the page."""
     health, accounts = ask(query, "health"), ask(query, "accounts")
-    said = {name: text for name, text in definitions.items() if name.startswith(DEFINED)}
-    data: dict[str, Any] = {"made_at": datetime.now(UTC), "health": health, "definitions": said}
+    shown = {name: text for name, text in definitions.items() if name.startswith(DEFINED)}
+    data: dict[str, Any] = {"made_at": datetime.now(UTC), "health": health, "definitions": shown}
     if not accounts:
         return data | {"scopes": [], "periods": []}
     calendar, behind = _calendar(accounts, health)
@@ -63,7 +63,7 @@ def read_data(query: Query, definitions: dict[str, str], *, show_numbers: bool) 
 
 
 def write_page(data: dict[str, Any], *, night: str | None = None) -> str:
-    """The HTML. With `night`, a page that `calls dashboard` serves: it asks every few seconds for a newer one."""
+    """The HTML. With `night` it is a page for `calls dashboard`, which asks every few seconds for a newer night."""
     scripts = [_vega(), "(() => {\n" + "\n".join(map(_read, SCRIPTS)) + "\n})();"]
     if night is not None:
         scripts.append(_read("live.js"))
@@ -87,7 +87,7 @@ def write_page(data: dict[str, Any], *, night: str | None = None) -> str:
 
 
 def _calendar(accounts: list[Row], health: list[Row]) -> tuple[Calendar, list[Row]]:
-    """The calendar, and the accounts that do not reach its last date: their calls are missing there."""
+    """The calendar, and the accounts whose calls are missing at its end."""
     offsets = {row["account"]: timedelta(minutes=row["utc_offset_minutes"]) for row in accounts}
     whole: dict[str, date] = {}
     for row in health:
@@ -103,7 +103,7 @@ def _calendar(accounts: list[Row], health: list[Row]) -> tuple[Calendar, list[Ro
 
 
 def _plain(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """The last day's figures for where no script runs, such as the preview of a mail."""
+    """The last day's figures for readers without scripts, such as a mail preview."""
     rows = []
     for scope in data["scopes"]:
         counts = data["cube"][scope["key"]]["summary"].get("day")
@@ -113,7 +113,7 @@ def _plain(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 @cache
 def _vega() -> str:
-    """Vega-Embed, with Vega and Vega-Lite in it, as one script."""
+    """Vega-Embed, Vega and Vega-Lite as one script."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
@@ -126,12 +126,12 @@ def _hash(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that cannot end the block it stands in, whatever a queue is called."""
-    text = json.dumps(value, default=_told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """JSON that cannot end its script block, whatever the name of a queue."""
+    text = json.dumps(value, default=_as_text, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _told(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, date | datetime):
         return value.isoformat()
     raise TypeError(type(value).__name__)

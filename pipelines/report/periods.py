@@ -1,4 +1,4 @@
-"""Which days are whole, and the periods that a reader may choose. Dates are local to the accounts; ends inclusive."""
+"""Which days are whole, and the periods that a reader can choose. Dates are the accounts' local dates, inclusive."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -7,28 +7,28 @@ from typing import Any, Literal
 DAY = timedelta(days=1)
 Grain = Literal["hour", "day", "week", "month"]
 PRESETS = ((7, "Last 7 days"), (28, "Last 28 days"), (91, "Last 13 weeks"))
-MONTHS = 12  # so many newest months may be chosen one by one
+MONTHS = 12  # the newest months, each of which can be chosen
 WEEKS = 52
-LONG_DAYS = 731  # a history longer than this is drawn by month, and its years may be chosen
-STRAGGLER_DAYS = 2  # an account further behind than this has stopped loading: it no longer holds the others back
+LONG_DAYS = 731  # a longer history is drawn by month, and its years can be chosen
+STRAGGLER_DAYS = 2  # an account further behind has stopped loading, and the report goes on without it
 
 
 @dataclass(frozen=True)
 class Span:
-    """Local dates from `first` to `last`, both inside."""
+    """Local dates from `first` to `last`, both inclusive."""
 
     first: date
     last: date
 
     @property
     def days(self) -> int:
-        """How many."""
+        """The number of dates."""
         return (self.last - self.first).days + 1
 
 
 @dataclass(frozen=True)
 class Period:
-    """A choice: its span, how its trend is drawn, and the span before it where the history has that whole."""
+    """A choice: its span, the grain of its trend, and the span before it, if all of that has been loaded."""
 
     key: str
     label: str
@@ -37,31 +37,31 @@ class Period:
     before: Span | None = None
 
     def weekdays(self) -> list[int]:
-        """How often each weekday lies in it, from Monday."""
+        """How often each weekday, from Monday, lies in the span."""
         return [sum((self.span.first + DAY * n).weekday() == day for n in range(self.span.days)) for day in range(7)]
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """What was loaded: the first local date with a queue call, the last whole one to report on, and the last load."""
+    """What was loaded: the first local date with a queue call, the last whole date, and the last load's instant."""
 
     first: date
     as_of: date
-    is_whole: bool  # False on the first day of all, which is reported as far as it goes
+    is_whole: bool  # False on the very first day, which is reported before it has ended
     loaded_at: datetime
 
 
 def last_whole_date(last_load_at: datetime, last_day: date, utc_offset: timedelta) -> date:
-    """The last local date that had ended when it was loaded, and all of whose UTC days were read up to `last_day`."""
+    """The last local date that had ended at the last load, and whose UTC days lie at or before `last_day`."""
     loaded = (last_load_at + utc_offset).date() - DAY
-    # A local date ends within the UTC day that its last second lies in.
+    # A local date ends in the UTC day of its last second.
     while (datetime.combine(loaded + DAY, datetime.min.time()) - utc_offset - timedelta(seconds=1)).date() > last_day:
         loaded -= DAY
     return loaded
 
 
 def read_calendar(first: date, newest: date, whole: list[date], loaded_at: datetime) -> Calendar:
-    """The date to report on: the last that every account has whole, but for accounts that stopped loading."""
+    """The calendar up to the last date that is whole for all accounts, without those that have stopped loading."""
     current = [day for day in whole if day >= max(whole) - STRAGGLER_DAYS * DAY]
     as_of = min(current)
     is_whole = as_of >= first
@@ -69,7 +69,7 @@ def read_calendar(first: date, newest: date, whole: list[date], loaded_at: datet
 
 
 def list_periods(calendar: Calendar) -> list[Period]:
-    """Every choice that the history fills or begins to fill, the usual first one being `default_period`'s."""
+    """All periods that the history fills or has begun to fill."""
     first, last = calendar.first, calendar.as_of
     history = Span(first, last)
     day_name = f"{last:%A}, {last.day} {last:%B}" if calendar.is_whole else "Today so far"
@@ -91,13 +91,13 @@ def list_periods(calendar: Calendar) -> list[Period]:
 
 
 def default_period(periods: list[Period]) -> str:
-    """Four weeks: long enough for a pattern, short enough to act on."""
+    """The key of the period shown first: four weeks are enough for a pattern and few enough to act on."""
     keys = [period.key for period in periods]
     return "days28" if "days28" in keys else "all"
 
 
 def list_steps(span: Span, grain: Grain) -> list[Any]:
-    """The hours of a day, or the first dates of the days, weeks or months that a span touches."""
+    """The hours of a day, or the first dates of the span's days, weeks or months."""
     if grain == "hour":
         return list(range(24))
     first = {"day": span.first, "week": _monday(span.first), "month": span.first.replace(day=1)}[grain]

@@ -1,4 +1,4 @@
-"""The questions put to the marts: queries/*.sql, filled with periods and with what may be chosen."""
+"""Runs queries/*.sql on the marts, for all periods and all scopes (queues, accounts, total) at once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from pipelines.report.periods import Span
 
 FOLDER = Path(__file__).parent / "queries"
 SCOPE = ("account", "queue_kind", "queue_name")
-TOTAL = "*"  # the choice of all accounts together
+TOTAL = "*"  # the key of all accounts together
 
 
 @dataclass(frozen=True)
 class Marts:
-    """Asks the marts; `has_total` says whether there are several accounts, to be added up together."""
+    """Runs queries by scope. `has_total`: there are several accounts, so the total is a scope too."""
 
     query: Query
     has_total: bool
 
     def ask(self, name: str, *, sums: tuple[str, ...] = (), by: tuple[str, ...] = (), **values: object) -> list[Row]:
-        """The rows of queries/`name`.sql: `sums` added up for each queue, account and all, and by the columns `by`."""
+        """The rows of queries/`name`.sql: sums of the columns `sums`, per scope and per value of the columns `by`."""
         scopes = [SCOPE, SCOPE[:1], *([()] if self.has_total else [])]
         sets = ", ".join(f"({', '.join((*by, *columns))})" for columns in scopes)
         added = ",\n    ".join(f"cast(sum({measure}) as bigint) as {measure}" for measure in sums)
@@ -35,7 +35,7 @@ def ask(query: Query, name: str, **values: object) -> list[Row]:
 
 
 def list_spans(spans: Mapping[str, Span], seen_until: Mapping[str, datetime]) -> str:
-    """Periods as SQL values; both mappings go by the period's key."""
+    """Periods as SQL values; the keys of both mappings are the periods' keys."""
     return ", ".join(
         f"('{key}', date '{span.first}', date '{span.last}', cast('{seen_until[key]}' as timestamp with time zone))"
         for key, span in spans.items()
@@ -43,5 +43,5 @@ def list_spans(spans: Mapping[str, Span], seen_until: Mapping[str, datetime]) ->
 
 
 def scope_key(row: Row) -> str:
-    """The name of the queue, account or total that a row belongs to."""
+    """The key of the queue, account or total that a row belongs to."""
     return "/".join(filter(None, (row[column] for column in SCOPE))) or TOTAL

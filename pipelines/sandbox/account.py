@@ -1,4 +1,4 @@
-"""One customer of the simulated PBX: key, lists, manner of speech and rights."""
+"""One account of the simulated PBX: its key, its calls, its style and its rights."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +11,14 @@ from pipelines.sandbox.responses import Style
 
 @dataclass
 class Account:
-    """All but `name`, `key` and `tables` may be changed while it is served.
+    """An account that a simulated PBX serves. All but `name`, `key` and `tables` may change while it is served.
 
-    `tables` by endpoint ("user_calls", "queue_calls", "ringgroup_calls"; a missing one is empty), as `MovingList` takes
-    them. `requests` in any `window_seconds` are answered; the rest, which count too, get 429, with Retry-After as
-    `retry_form` says. `licensed`: whether click-to-call is paid for. `shuffle_ties`: the rows of one second come in
-    another order each time.
+    tables: calls by endpoint ("user_calls", "queue_calls", "ringgroup_calls"), as `MovingList` takes them; an endpoint
+        that is not named has no calls.
+    requests: in any `window_seconds` so many requests are answered. The others get 429, count too, and have a
+        Retry-After header as `retry_form` says.
+    licensed: whether the account may use click-to-call.
+    shuffle_ties: whether rows of the same second come in a new order in each response.
     """
 
     key: str

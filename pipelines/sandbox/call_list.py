@@ -1,6 +1,6 @@
 """A list of calls that moves while it is read: newest first, with ties, as of an instant.
 
-An array with an entry a row puts the rows in order: a change costs a copy of that array, a look a binary search.
+An array with one entry per row holds the order. A change copies this array; a search is binary.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,28 +11,28 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sandbox.clock import APPEARS, STARTS, VANISHES
-from pipelines.sandbox.responses import Row
-from pipelines.sandbox.rows import Rows, Tell, milliseconds
+from pipelines.sandbox.call_store import CallStore, Convert
+from pipelines.sandbox.clock import APPEARS, STARTS, VANISHES, milliseconds
+from pipelines.sandbox.responses import WireRow
 
 Positions = npt.NDArray[np.int64]
 
 NEVER = np.iinfo(np.int64).max
-# `age` is minus the start, so that it rises down the list; all but `id` are milliseconds since 1970.
+# `age` is minus the start, so that it rises down the list. All but `id` are in milliseconds since 1970.
 ENTRY = np.dtype([("age", "i8"), ("id", "i8"), ("appears", "i8"), ("vanishes", "i8")])
 
 
 class MovingList:
-    """One account's calls at one endpoint. Positions count from the newest row, 0, over all rows, visible or not.
+    """One account's calls at one endpoint. Positions count from 0, the newest row, over all rows, visible or not.
 
-    `rows`: a table with `call_start_at` and other instants as timestamps, or dicts with instants as aware datetimes.
-    Instants are kept to the millisecond. Optional columns `_appears_at` and `_vanishes_at` say when a row enters and
-    leaves the list by a live clock. A row without a readable start stands beside the row before it.
+    `rows` is a table whose instants are timestamps, or dicts whose instants are aware datetimes; `call_start_at` is
+    the start. Instants are kept to the millisecond. The optional columns `_appears_at` and `_vanishes_at` say when a
+    row enters and leaves the list. A row without a readable start follows the row before it.
     """
 
     def __init__(self, rows: "pa.Table | Iterable[Mapping[str, object]]") -> None:
         table = rows if isinstance(rows, pa.Table) else pa.table({})
-        self._rows = Rows(table)
+        self._calls = CallStore(table)
         self._order = _sorted(_table_entries(table)) if table.num_rows else np.empty(0, ENTRY)
         if not isinstance(rows, pa.Table):
             self.insert(rows)
@@ -41,16 +41,16 @@ class MovingList:
         return len(self._order)
 
     def insert(self, rows: Iterable[Mapping[str, object]]) -> None:
-        """Put `rows` where their starts belong, above those that start at the same instant."""
+        """Insert `rows` by their starts, above rows with the same start."""
         newest = int(self._order["age"][0]) if len(self) else 0
         self._place(_sorted(self._enter(rows, newest)))
 
     def remove(self, positions: Iterable[int]) -> None:
-        """Take the rows at `positions` out."""
+        """Remove the rows at `positions`."""
         self._order = np.delete(self._order, list(positions))
 
     def replace(self, position: int, row: Mapping[str, object]) -> None:
-        """Put `row` in place of the one at `position`; it moves when its start differs."""
+        """Replace the row at `position` by `row`, which moves if its start differs."""
         age = int(self._order["age"][position])
         entry = self._enter([row], age)
         if entry["age"][0] == age:
@@ -60,7 +60,7 @@ class MovingList:
             self._place(entry)
 
     def duplicate(self, every: int) -> None:
-        """Let every `every`-th row stand twice, as two calls that look the same do."""
+        """Repeat every `every`-th row, like two calls with equal records."""
         self._order = np.repeat(self._order, 1 + (np.arange(len(self)) % every == 0))
 
     def find(
@@ -70,9 +70,9 @@ class MovingList:
         at: datetime | None = None,
         named: tuple[str, Sequence[str]] | None = None,
     ) -> Positions:
-        """Positions, newest first, of rows that start in [since, until), are in the list at `at`, and are `named`.
+        """Positions, newest first, of the rows that start in [since, until), are listed at `at`, and are `named`.
 
-        Without `at` no row comes late or goes away. `named` is a field and the texts it may hold.
+        Without `at` every row is listed. `named` is a field and the values it may have.
         """
         ages = np.ascontiguousarray(self._order["age"])
         newest = np.searchsorted(ages, -milliseconds(until), side="right") if until else 0
@@ -81,10 +81,10 @@ class MovingList:
         if at:
             entries, now = self._order[newest:oldest], milliseconds(at)
             found = found[(entries["appears"] <= now) & (entries["vanishes"] > now)]
-        return found[self._rows.named(self._order["id"][found], *named)] if named else found
+        return found[self._calls.holds(self._order["id"][found], *named)] if named else found
 
     def page(self, found: Positions, offset: int, limit: int, shuffle: np.random.Generator | None = None) -> Positions:
-        """`found[offset:offset + limit]`, after `shuffle` has put rows of the same second in any order."""
+        """`found[offset:offset + limit]`, with rows of the same second in random order if `shuffle` is given."""
         cut = found[offset : offset + limit]
         if shuffle is None or not len(cut):
             return cut
@@ -94,9 +94,9 @@ class MovingList:
         mixed = found[low:high][np.lexsort((shuffle.random(high - low), seconds[low:high]))]
         return mixed[offset - low : offset - low + len(cut)]
 
-    def read(self, positions: Positions, at: datetime | None, tell: Tell) -> list[Row]:
-        """The rows at `positions` as they look at `at` (None: when all is over), their instants as `tell` puts them."""
-        return self._rows.read(self._order["id"][positions], at, tell)
+    def read(self, positions: Positions, at: datetime | None, convert: Convert) -> list[WireRow]:
+        """The rows at `positions` as of `at` (None: after all calls have ended), with their instants converted."""
+        return self._calls.read(self._order["id"][positions], at, convert)
 
     def _place(self, entries: npt.NDArray[np.void]) -> None:
         self._order = np.insert(self._order, np.searchsorted(self._order["age"], entries["age"]), entries)
@@ -108,7 +108,7 @@ class MovingList:
             age = -milliseconds(start) if isinstance(start, datetime) else age
             shown = milliseconds(appears) if isinstance(appears, datetime) else -age
             gone = milliseconds(vanishes) if isinstance(vanishes, datetime) else NEVER
-            entries.append((age, self._rows.add(row), shown, gone))
+            entries.append((age, self._calls.add(row), shown, gone))
         return np.array(entries, ENTRY)
 
 
@@ -130,6 +130,6 @@ def _milliseconds(column: pa.ChunkedArray, absent: npt.NDArray[np.int64]) -> npt
 
 
 def _sorted(entries: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    # A stable sort keeps ties as they came. Most lists come sorted, and a million rows take a while to sort.
+    # A stable sort keeps the order of ties. Most lists come sorted, and to sort a million rows takes a while.
     ages = entries["age"]
     return entries if (ages[1:] >= ages[:-1]).all() else entries[np.argsort(ages, kind="stable")]

@@ -1,6 +1,6 @@
-"""HTTP/1.1 over plain sockets, a thread a connection, so that an answer can also be a reset, a silence or half a body.
+"""HTTP/1.1 over plain sockets with one thread per connection: a response can be a reset, silence or half a body.
 
-The standard library's HTTP server offers no hold on the socket without subclassing most of it.
+The standard library's HTTP server gives no control of the socket without subclassing most of it.
 """
 
 import http.client
@@ -21,7 +21,7 @@ JSON = ("Content-Type", "application/json")
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it arrived; `parameters` are the query's, in order, values decoded."""
+    """A request as it arrived. `parameters` are the query's, decoded and in order."""
 
     method: str
     path: str
@@ -32,11 +32,11 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer and how it gets there.
+class Response:
+    """A response and how it is sent.
 
-    delivery: "whole"; "truncated", half the body under the length of all of it; "reset", the connection is reset;
-    "hang", nothing for `seconds`, then the connection closes; "drip", the body a piece at a time over `seconds`.
+    delivery: "whole"; "truncated": half the body, with the Content-Length of all of it; "reset": the connection is
+        reset; "hang": nothing for `seconds`, then the connection closes; "drip": the body in pieces over `seconds`.
     """
 
     status: int
@@ -47,9 +47,9 @@ class Answer:
 
 
 class Listener:
-    """Serves `handle` on a port of 127.0.0.1 (0: a free one) from creation until `stop`, which sets `stopping`."""
+    """Serves `handle` on a port of 127.0.0.1 (0: any free one) from its creation to `stop`, which sets `stopping`."""
 
-    def __init__(self, handle: Callable[[Request], Answer], port: int, stopping: threading.Event) -> None:
+    def __init__(self, handle: Callable[[Request], Response], port: int, stopping: threading.Event) -> None:
         self._handle, self._stopping = handle, stopping
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._lock = threading.Lock()
@@ -59,9 +59,9 @@ class Listener:
         self._accepting.start()
 
     def stop(self) -> None:
-        """Close every connection, whatever it is doing, and wait for its thread."""
+        """Close every connection, busy or not, and wait for its thread."""
         self._stopping.set()
-        # accept() cannot be interrupted portably, but a connection wakes it.
+        # No portable call interrupts accept(), but a connection does.
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             self._accepting.join()
         self._socket.close()
@@ -86,7 +86,7 @@ class Listener:
 
     def _converse(self, connection: socket.socket) -> None:
         try:
-            # A connection that fails under us is the client's going, or our stopping: neither needs a word.
+            # A connection fails when the client leaves or the server stops; neither is an error.
             with suppress(ConnectionError), connection, connection.makefile("rb") as reader:
                 while request := read_request(reader):
                     whole = deliver(connection, self._handle(request), self._stopping)
@@ -98,7 +98,7 @@ class Listener:
 
 
 def read_request(reader: BinaryIO) -> Request | None:
-    """The next request on a connection; None when there is none, or it is not HTTP."""
+    """The next request on a connection; None if there is none or if it is not HTTP."""
     try:
         method, target, version = reader.readline(65_537).decode("latin-1").split()
         headers = http.client.parse_headers(reader)
@@ -111,36 +111,36 @@ def read_request(reader: BinaryIO) -> Request | None:
     return Request(method, url.path, parameters, headers, body, keep_alive)
 
 
-def deliver(connection: socket.socket, answer: Answer, stopping: threading.Event) -> bool:
-    """Send `answer` as its `delivery` says; whether the connection can go on."""
-    if answer.delivery == "hang":
-        stopping.wait(answer.seconds)
+def deliver(connection: socket.socket, response: Response, stopping: threading.Event) -> bool:
+    """Send `response` as its `delivery` says. Returns whether the connection stays open."""
+    if response.delivery == "hang":
+        stopping.wait(response.seconds)
         return False
-    if answer.delivery == "reset":
-        # Closing with nothing left to linger for sends a reset.
+    if response.delivery == "reset":
+        # With a linger time of 0, closing sends a reset.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return False
-    if answer.delivery == "truncated":
-        connection.sendall(_head(answer) + answer.body[: len(answer.body) // 2])
+    if response.delivery == "truncated":
+        connection.sendall(_head(response) + response.body[: len(response.body) // 2])
         return False
-    if answer.delivery == "drip":
-        connection.sendall(_head(answer))
-        return _drip(connection, answer, stopping)
-    connection.sendall(_head(answer) + answer.body)
+    if response.delivery == "drip":
+        connection.sendall(_head(response))
+        return _drip(connection, response, stopping)
+    connection.sendall(_head(response) + response.body)
     return True
 
 
-def _drip(connection: socket.socket, answer: Answer, stopping: threading.Event, pieces: int = 50) -> bool:
-    size = -(-len(answer.body) // pieces)
-    for start in range(0, len(answer.body), size):
-        connection.sendall(answer.body[start : start + size])
-        if stopping.wait(answer.seconds / pieces):
+def _drip(connection: socket.socket, response: Response, stopping: threading.Event, pieces: int = 50) -> bool:
+    size = -(-len(response.body) // pieces)
+    for start in range(0, len(response.body), size):
+        connection.sendall(response.body[start : start + size])
+        if stopping.wait(response.seconds / pieces):
             return False
     return True
 
 
-def _head(answer: Answer) -> bytes:
-    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers]
-    lines += [f"Date: {formatdate(usegmt=True)}", f"Content-Length: {len(answer.body)}"]
+def _head(response: Response) -> bytes:
+    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in response.headers]
+    lines += [f"Date: {formatdate(usegmt=True)}", f"Content-Length: {len(response.body)}"]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")

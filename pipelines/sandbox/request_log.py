@@ -1,4 +1,4 @@
-"""What the simulated PBX saw, and the budget it keeps: requests by arrival, in a sliding window."""
+"""The requests that arrived at the simulated PBX, and its own budget: a sliding window per account."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass
 class Arrival:
-    """A request the PBX saw, `at` on its monotonic clock in seconds.
+    """One request that arrived, `at` seconds on the PBX's monotonic clock.
 
-    `account` is a name, or "#" and a hash of an unknown key; `endpoint` a name, or an unknown path; `parameters` the
-    query's; `status` what was answered, None when nothing was (yet).
+    `account` is a name, or "#" and a hash if the key is unknown. `endpoint` is a name, or the path if it is unknown.
+    `parameters` are the query's. `status` is None as long as no response has been sent.
     """
 
     at: float
@@ -20,15 +20,15 @@ class Arrival:
     status: int | None = None
 
 
-class Tally:
-    """The arrivals in order, and for each account those that its window still counts, refused ones among them."""
+class RequestLog:
+    """All arrivals in order, and for each account the arrivals in its present window, including refused ones."""
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
         self._windows: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def spend(self, account: str, at: float, requests: int, window_seconds: float) -> float:
-        """Count a request; 0, or, over the budget, the seconds until there is room for another."""
+        """Count a request. Returns 0 if it is within the budget, else the seconds until there is room for another."""
         window = self._windows[account]
         window.append(at)
         while window[0] <= at - window_seconds:
@@ -37,7 +37,7 @@ class Tally:
 
 
 def most_within(seconds: float, instants: Iterable[float]) -> int:
-    """The greatest number of `instants` in any half-open span of `seconds`."""
+    """The largest number of `instants` in any half-open span of `seconds`."""
     most, window = 0, deque[float]()
     for instant in sorted(instants):
         window.append(instant)

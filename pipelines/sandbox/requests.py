@@ -1,4 +1,4 @@
-"""What a request asks of the simulated PBX, checked as strictly as a test could wish."""
+"""Strict checks of a request to the simulated PBX, and what it asks for."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ DIAL_FIELDS = ("user_number", "number_to_call")
 
 
 class Refused(Exception):
-    """The PBX answers `code`, and says `text` (empty: what the code means)."""
+    """The PBX answers with `code` and `text` (empty: the code's usual text)."""
 
     def __init__(self, code: int, text: str = "") -> None:
         super().__init__(text)
@@ -26,8 +26,8 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Question:
-    """A page of calls that start in [since, until) and hold in a field one of some names."""
+class PageQuery:
+    """A page of the calls that start in [since, until). `named` is a field and the names it may have; None: any."""
 
     since: datetime | None
     until: datetime | None
@@ -36,13 +36,16 @@ class Question:
     named: tuple[str, tuple[str, ...]] | None
 
 
-Asked = Question | tuple[str, str] | None  # a page of calls, two numbers to ring, or no more than the endpoint says
+Query = PageQuery | tuple[str, str] | None  # a page of calls, the two numbers of a click-to-call, or no parameters
 
 
 def read_request(
     request: Request, endpoint: str, account: Account | None, wait_seconds: float
-) -> tuple[Account, Asked]:
-    """Who asks, and what, when `wait_seconds` are left until the budget has room. Raises Refused in the PBX's order."""
+) -> tuple[Account, Query]:
+    """The account and what it asks for. Raises Refused; the checks come in the PBX's order.
+
+    `wait_seconds` are left until the account's budget has room.
+    """
     if "api_key" in dict((*request.parameters, *read_form(request))):
         raise Refused(400, "Parameters error: api_key is no longer taken, send the key in the token header")
     if account is None or not account.whitelisted:
@@ -54,7 +57,7 @@ def read_request(
     if request.method != ENDPOINTS[endpoint].method:
         raise Refused(405)
     if endpoint in LISTS:
-        return account, read_question(request.parameters, ENDPOINTS[endpoint], account.style)
+        return account, read_page_query(request.parameters, ENDPOINTS[endpoint], account.style)
     if endpoint == "system_status":
         _once_each(request.parameters, set())
         return account, None
@@ -64,15 +67,15 @@ def read_request(
     return account, numbers
 
 
-def read_question(parameters: Sequence[tuple[str, str]], endpoint: Endpoint, style: Style) -> Question:
-    """What the query parameters of a list ask. Raises Refused 400 for any that the article does not allow."""
+def read_page_query(parameters: Sequence[tuple[str, str]], endpoint: Endpoint, style: Style) -> PageQuery:
+    """What the parameters of a list's query ask for. Raises Refused 400 for any that the article does not allow."""
     given = _once_each(parameters, {"from_date", "to_date", "limit", "offset", endpoint.names_parameter})
     first, last = _day(given, "from_date"), _day(given, "to_date")
     if first and last and first > last:
         raise Refused(400, "Parameters error: from_date is after to_date")
     zone = ZoneInfo(style.timezone) if style.day_filter == "local" else UTC
     names = given.get(endpoint.names_parameter, "")
-    return Question(
+    return PageQuery(
         since=_midnight(first, zone),
         until=_midnight(last and last + timedelta(days=style.to_date == "inclusive"), zone),
         limit=_number(given, "limit"),
@@ -82,7 +85,7 @@ def read_question(parameters: Sequence[tuple[str, str]], endpoint: Endpoint, sty
 
 
 def read_numbers(request: Request) -> tuple[str, str]:
-    """The two numbers of a click-to-call, from a form. Raises Refused 400."""
+    """The two numbers of a click-to-call's form. Raises Refused 400."""
     if request.parameters:
         raise Refused(400, "Parameters error: send the numbers as form fields, not in the address")
     given = _once_each(read_form(request), set(DIAL_FIELDS))
@@ -93,7 +96,7 @@ def read_numbers(request: Request) -> tuple[str, str]:
 
 
 def read_form(request: Request) -> list[tuple[str, str]]:
-    """The fields of a form's body, urlencoded or multipart; none for another body."""
+    """The fields of a form, urlencoded or multipart; empty for another body."""
     kind = request.headers.get("Content-Type", "")
     if kind.startswith("application/x-www-form-urlencoded"):
         return parse_qsl(request.body.decode(errors="replace"), keep_blank_values=True)

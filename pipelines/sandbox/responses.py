@@ -1,6 +1,6 @@
-"""How the simulated PBX speaks: its endpoints, instants, envelopes and codes.
+"""What the simulated PBX sends: its endpoints, instants, envelopes and codes.
 
-Source: the vendor's article on version 1 of its API, and, where that is silent, what clients of the live service show.
+Source: the vendor's article on version 1 of its API and, for what it leaves open, clients of the live service.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-Row = dict[str, object]
+WireRow = dict[str, object]  # one call of a list, by the API's field names
 Instants = npt.NDArray[np.datetime64]
 
 PREFIX = "/api/integration/v1/"
@@ -33,13 +33,14 @@ MEANINGS: Mapping[int, str] = {
 
 @dataclass(frozen=True)
 class Style:
-    """What the article leaves open about one PBX.
+    """How one PBX writes what the article leaves open.
 
-    envelope: "data" is `{"code", "data", "message": {"status"}}`, "status" is `{"status", "message", "code", "data"}`,
-    "bare" is the list alone (an error is then `{"code", "message"}`).
-    instants: "offset" and "naive" tell the local time of `timezone`, "Z" and "Z_millis" tell UTC. "naive" cannot tell
-    an autumn hour's two passes apart. Fractions of a second are written where there are any, always by "Z_millis".
-    day_filter: whose midnight `from_date` and `to_date` mean. to_date: whether that day itself is answered.
+    envelope: "data" is `{"code", "data", "message": {"status"}}`; "status" is `{"status", "message", "code", "data"}`;
+        "bare" is only the list, and `{"code", "message"}` for an error.
+    instants: "offset" and "naive" are local time in `timezone`; "Z" and "Z_millis" are UTC. In "naive", the two passes
+        of the autumn hour look the same. "Z_millis" always has milliseconds, the others only if they are not 0.
+    day_filter: the zone whose midnights `from_date` and `to_date` mean.
+    to_date: whether the list includes the day `to_date` itself.
     """
 
     envelope: Literal["data", "status", "bare"] = "data"
@@ -51,7 +52,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One path of the API; a list of calls has a parameter that filters by the names in one of its fields."""
+    """One path of the API. A list of calls also has a parameter that filters by the names in one field."""
 
     path: str
     method: Literal["GET", "POST"] = "GET"
@@ -72,18 +73,18 @@ BY_PATH: Mapping[str, str] = {PREFIX + endpoint.path: name for name, endpoint in
 
 def write_instants(instants: Instants, style: Style) -> list[str | None]:
     """UTC instants (datetime64[ms]) as this PBX writes them; NaT becomes None."""
-    told, suffix = instants, "" if style.instants == "naive" else "Z"
+    shown, suffix = instants, "" if style.instants == "naive" else "Z"
     if style.instants in ("offset", "naive"):
         minutes = _offset_minutes(instants, style.timezone)
-        told = instants + minutes.astype("timedelta64[m]")
+        shown = instants + minutes.astype("timedelta64[m]")
         if style.instants == "offset":
-            return _finish(np.char.add(_digits(told, millis=False), _offset_texts(minutes)), instants)
-    text = _digits(told, millis=style.instants == "Z_millis")
-    return _finish(np.char.add(text, suffix) if suffix else text, instants)
+            return _as_list(np.char.add(_digits(shown, millis=False), _offset_texts(minutes)), instants)
+    text = _digits(shown, millis=style.instants == "Z_millis")
+    return _as_list(np.char.add(text, suffix) if suffix else text, instants)
 
 
 def write_envelope(style: Style, code: int, data: object, text: str = "") -> bytes:
-    """The JSON body for `data` under `code`, in this PBX's envelope; `text` explains an error."""
+    """The JSON body for `data` with `code`, in this PBX's envelope; `text` explains an error."""
     text = text or MEANINGS.get(code, MEANINGS[0])
     if style.envelope == "bare":
         return orjson.dumps(data if code == 200 else {"code": code, "message": text})
@@ -103,15 +104,15 @@ def _digits(instants: Instants, *, millis: bool) -> npt.NDArray[np.str_]:
     return seconds if whole.all() else np.where(whole, seconds, text)
 
 
-def _finish(text: npt.NDArray[np.str_], instants: Instants) -> list[str | None]:
-    told: npt.NDArray[np.object_] = text.astype(object)
-    told[np.isnat(instants)] = None
-    told_list: list[str | None] = told.tolist()
-    return told_list
+def _as_list(text: npt.NDArray[np.str_], instants: Instants) -> list[str | None]:
+    values: npt.NDArray[np.object_] = text.astype(object)
+    values[np.isnat(instants)] = None
+    written: list[str | None] = values.tolist()
+    return written
 
 
 def _offset_minutes(instants: Instants, timezone: str) -> npt.NDArray[np.int64]:
-    # Every zone's changes since 1972 fall on a quarter of an hour of UTC, so one look-up a quarter serves a page.
+    # Since 1972 every zone changes its offset on a quarter of an hour in UTC, so one look-up per quarter is enough.
     minutes = np.where(np.isnat(instants), 0, instants.astype("datetime64[m]").astype(np.int64))
     quarters, places = np.unique(minutes // 15, return_inverse=True)
     offsets = [_offset_at(quarter, timezone) for quarter in quarters.tolist()]

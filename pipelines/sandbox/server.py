@@ -1,7 +1,4 @@
-"""A strict simulated PBX on 127.0.0.1: the API over real HTTP, for tests, `calls sandbox`, `calls demo` and benchmarks.
-
-sockets ─Request→ questions → moving lists → wire ─Answer→ faults → sockets
-"""
+"""The simulated PBX itself: accounts, their lists of calls, and how each request is answered."""
 
 import threading
 import time
@@ -17,31 +14,32 @@ import numpy as np
 from pipelines.errors import UsageError
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.call_list import MovingList
-from pipelines.sandbox.clock import Clock
+from pipelines.sandbox.clock import PbxClock, as_datetimes
 from pipelines.sandbox.faults import REFUSALS, Fault, find_strikes, read_fault, retry_headers
-from pipelines.sandbox.http import JSON, Answer, Listener, Request
-from pipelines.sandbox.request_log import Arrival, Tally, most_within
-from pipelines.sandbox.requests import Asked, Question, Refused, read_request
-from pipelines.sandbox.responses import BY_PATH, LISTS, Row, Style, write_envelope, write_instants
-from pipelines.sandbox.rows import as_datetimes
+from pipelines.sandbox.http import JSON, Listener, Request, Response
+from pipelines.sandbox.request_log import Arrival, RequestLog, most_within
+from pipelines.sandbox.requests import PageQuery, Query, Refused, read_request
+from pipelines.sandbox.responses import BY_PATH, LISTS, Style, WireRow, write_envelope, write_instants
 
 
 class SimulatedPBX:
-    """Serves `accounts` while entered as a context; `base_url` is where, `arrivals` what came, `rings` (account,
-    user_number, number_to_call) what click-to-call began.
+    """Serves `accounts` at `base_url` while its context is open, on `port` of 127.0.0.1 (0: any free one).
 
-    `clock`: lists are as of its now, with calls going on; without it everything is there and over. Answers wait for
-    `latency_seconds`, or for a random part of it with `random_latency`. `after_request` is called for each request once
-    its answer is settled and before it leaves, in the connection's thread: it may change the lists.
-    `account` is everywhere a name, None the first one. Raises UsageError for accounts that share a name or a key;
-    entering raises OSError when `port` (0: a free one) is taken.
+    clock: lists are as of its instant, unfinished calls included. Without a clock all calls are there and have ended.
+    latency_seconds: how long each response waits; with `random_latency`, a random part of it.
+    after_request: called for each request, in the connection's thread, between the making of the response and its
+        sending. It may change the lists.
+
+    `arrivals` are the requests so far; `rings` the calls that click-to-call started: (account, user_number,
+    number_to_call). In every method `account` is a name; None is the first account. Raises UsageError if accounts
+    share a name or a key. Entering raises OSError if `port` is taken.
     """
 
     def __init__(
         self,
         *accounts: Account,
         port: int = 0,
-        clock: Clock | None = None,
+        clock: PbxClock | None = None,
         latency_seconds: float = 0.0,
         random_latency: bool = False,
         seed: int = 0,
@@ -58,7 +56,7 @@ class SimulatedPBX:
         self.latency_seconds, self.random_latency = latency_seconds, random_latency
         self._port, self._clock, self._monotonic = port, clock, monotonic
         self._random = np.random.default_rng(seed)
-        self._tally = Tally()
+        self._log = RequestLog()
         self._lock, self._stopping = threading.RLock(), threading.Event()
         self._lists = {
             (name, endpoint): MovingList(account.tables.get(endpoint, ()))
@@ -74,68 +72,68 @@ class SimulatedPBX:
         self.stop()
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start to serve."""
         self._listener = Listener(self._handle, self._port, self._stopping)
         self.base_url = f"http://127.0.0.1:{self._listener.port}"
 
     def stop(self) -> None:
-        """Close every connection, whatever it is doing, and end every thread."""
+        """Close every connection, busy or not, and end every thread."""
         self._listener.stop()
 
     @property
     def arrivals(self) -> list[Arrival]:
-        """Every request seen, in order of arrival."""
-        return self._tally.arrivals
+        """All requests so far, in order of arrival."""
+        return self._log.arrivals
 
     def most_in_window(self, seconds: float, account: str | None = None) -> int:
-        """The greatest number of requests that arrived within any span of `seconds` (None: of all accounts)."""
+        """The largest number of requests that arrived within any span of `seconds` (account None: of all accounts)."""
         arrivals = list(self.arrivals)
         return most_within(seconds, [a.at for a in arrivals if account in (None, a.account)])
 
     def spend(self, requests: int, account: str | None = None) -> None:
-        """Use up budget as another program with the same key would."""
+        """Use up budget, as another program with the same key would."""
         owner = self._account(account)
         with self._lock:
             for _ in range(requests):
                 self._spend(owner, self._monotonic())
 
-    def records(self, endpoint: str, account: str | None = None, at: datetime | None = None) -> list[Row]:
-        """The truth: the rows there now (or `at`), newest first, instants as UTC datetimes, before any fault.
+    def records(self, endpoint: str, account: str | None = None, at: datetime | None = None) -> list[WireRow]:
+        """The true rows now (or at `at`), newest first, with instants as UTC datetimes, unchanged by any fault.
 
-        Without a clock and `at`, the place of a row is its position for `remove` and `replace`.
+        Without a clock and without `at`, a row's index is its position for `remove` and `replace`.
         """
         with self._lock:
             calls, at = self._list(endpoint, account), at or self._now()
             return calls.read(calls.find(at=at), at, as_datetimes)
 
     def insert(self, endpoint: str, *rows: Mapping[str, object], account: str | None = None) -> None:
-        """Put rows where their starts belong, above those that start at the same instant."""
+        """Insert rows by their starts, above rows with the same start."""
         with self._lock:
             self._list(endpoint, account).insert(rows)
 
     def remove(self, endpoint: str, *positions: int, account: str | None = None) -> None:
-        """Take rows out, by position from the newest."""
+        """Remove rows by position from the newest."""
         with self._lock:
             self._list(endpoint, account).remove(positions)
 
     def replace(self, endpoint: str, position: int, row: Mapping[str, object], account: str | None = None) -> None:
-        """Put `row` in place of the one at `position`."""
+        """Replace the row at `position` by `row`."""
         with self._lock:
             self._list(endpoint, account).replace(position, row)
 
     def duplicate(self, endpoint: str, every: int = 1, account: str | None = None) -> None:
-        """Let every `every`-th row stand twice."""
+        """Repeat every `every`-th row."""
         with self._lock:
             self._list(endpoint, account).duplicate(every)
 
     def fault(self, kind: str, **options: object) -> Fault:
-        """Let a fault of `kind` strike, once unless `times` says otherwise; options are `Fault`'s fields."""
+        """Add a fault of `kind`, which strikes once unless `times` says otherwise; options are `Fault`'s fields."""
         return self.add_fault(Fault(kind, **options))  # type: ignore[arg-type]  # Fault checks them
 
     def add_fault(self, fault: Fault) -> Fault:
-        """Let `fault` strike. Raises UsageError for an account that there is not."""
+        """Add a fault. Raises UsageError if its account does not exist."""
         if fault.account not in (None, *self.accounts):
-            raise UsageError(f"There is no account {fault.account!r}. There are: {', '.join(self.accounts)}.")
+            raise UsageError(f"There is no account {fault.account!r}. Choose one of: {', '.join(self.accounts)}.")
         with self._lock:
             self.faults.append(fault)
         return fault
@@ -147,54 +145,54 @@ class SimulatedPBX:
         return self._lists[self._account(account).name, endpoint]
 
     def _spend(self, account: Account, at: float) -> float:
-        return self._tally.spend(account.name, at, account.requests, account.window_seconds)
+        return self._log.spend(account.name, at, account.requests, account.window_seconds)
 
     def _now(self) -> datetime | None:
         return self._clock() if self._clock else None
 
-    def _handle(self, request: Request) -> Answer:
+    def _handle(self, request: Request) -> Response:
         key = request.headers.get("token", "")
         account = next((account for account in self.accounts.values() if account.key == key), None)
         name = account.name if account else "#" + sha256(key.encode()).hexdigest()[:12]
         endpoint, style = BY_PATH.get(request.path, request.path), account.style if account else Style()
         with self._lock:
             arrival = Arrival(self._monotonic(), name, endpoint, dict(request.parameters))
-            self._tally.arrivals.append(arrival)
+            self._log.arrivals.append(arrival)
             wait_seconds = self._spend(account, arrival.at) if account else 0.0
             share = self._random.random() if self.random_latency else 1.0
         self._stopping.wait(self.latency_seconds * share)
         try:
             with self._lock:
-                account, asked = read_request(request, endpoint, account, wait_seconds)
-                answer = self._answer(endpoint, account, asked)
+                account, query = read_request(request, endpoint, account, wait_seconds)
+                response = self._respond(endpoint, account, query)
         except Refused as refused:
             form = account.retry_form if account and refused.code == 429 else "absent"
             body = write_envelope(style, refused.code, [], refused.text)
-            answer = Answer(refused.code, body, (JSON, *retry_headers(wait_seconds, form)))
-        arrival.status = None if answer.delivery in ("reset", "hang") else answer.status
+            response = Response(refused.code, body, (JSON, *retry_headers(wait_seconds, form)))
+        arrival.status = None if response.delivery in ("reset", "hang") else response.status
         if self.after_request:
             self.after_request(arrival)
-        return answer
+        return response
 
-    def _answer(self, endpoint: str, account: Account, asked: Asked) -> Answer:
+    def _respond(self, endpoint: str, account: Account, query: Query) -> Response:
         row_faults, fault = find_strikes(self.faults, endpoint, account.name)
         data: object = []
         if not (fault and fault.kind in REFUSALS):
-            data = self._data(endpoint, account, asked)
+            data = self._data(endpoint, account, query)
         for row_fault in row_faults:
             data = row_fault.mutate(data) if isinstance(data, list) else data
-        answer = Answer(200, write_envelope(account.style, 200, data))
-        return fault.spoil(answer, account.style) if fault else answer
+        response = Response(200, write_envelope(account.style, 200, data))
+        return fault.spoil(response, account.style) if fault else response
 
-    def _data(self, endpoint: str, account: Account, asked: Asked) -> object:
-        if isinstance(asked, Question):
+    def _data(self, endpoint: str, account: Account, query: Query) -> object:
+        if isinstance(query, PageQuery):
             calls, at = self._list(endpoint, account.name), self._now()
-            found = calls.find(asked.since, asked.until, at, asked.named)
+            found = calls.find(query.since, query.until, at, query.named)
             shuffle = self._random if account.shuffle_ties else None
-            page = calls.page(found, asked.offset, asked.limit, shuffle)
+            page = calls.page(found, query.offset, query.limit, shuffle)
             return calls.read(page, at, partial(write_instants, style=account.style))
-        if isinstance(asked, tuple):
-            self.rings.append((account.name, *asked))
+        if isinstance(query, tuple):
+            self.rings.append((account.name, *query))
             return []
         return account.system_status
 
@@ -204,16 +202,16 @@ def serving(
     accounts: Iterable[Account],
     *,
     port: int = 8765,
-    clock: Clock | None = None,
+    clock: PbxClock | None = None,
     latency_seconds: float = 0.0,
     random_latency: bool = False,
     faults: Iterable[str] = (),
     on_request: Callable[[Arrival], None] | None = None,
 ) -> Iterator[SimulatedPBX]:
-    """`calls sandbox`: a PBX that serves until the context ends; `faults` as `read_fault` takes them.
+    """A PBX that serves until the context ends, for `calls sandbox`; `faults` are texts for `read_fault`.
 
-    `on_request` is told of each request, in the connection's thread. Raises UsageError for a fault that there is not,
-    accounts that share a key, and a port that is taken.
+    `on_request` is called for each request, in the connection's thread. Raises UsageError for an unknown fault,
+    accounts that share a key, or a port that is taken.
     """
     pbx = SimulatedPBX(
         *accounts,

@@ -1,4 +1,7 @@
-"""dbt in this process: one command with what it reads from the environment, and nothing of it left open afterwards."""
+"""One dbt command in this process, with its environment variables; it leaves nothing open.
+
+Importing dbt takes a second, so only `project.run_dbt` imports this module, and only when it runs.
+"""
 
 import logging
 import os
@@ -11,11 +14,11 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.factory import reset_adapters
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
-Progress = Callable[[str, int, int], None]
 
-
-def invoke(words: list[str], variables: Mapping[str, str], on_progress: Progress | None) -> dbtRunnerResult:
-    """Runs `dbt <words>`; `on_progress` is called with (node, done, total) as each node ends."""
+def invoke(
+    words: list[str], variables: Mapping[str, str], on_progress: Callable[[str, int, int], None] | None
+) -> dbtRunnerResult:
+    """Run `dbt <words>`; `on_progress` is called with (node, done, total) as each node ends."""
     callbacks = [_progress_reporter(on_progress)] if on_progress else []
     try:
         with _environment(variables):
@@ -25,22 +28,24 @@ def invoke(words: list[str], variables: Mapping[str, str], on_progress: Progress
 
 
 def _release() -> None:
-    """Close what dbt keeps open after a command: the warehouse, which nobody else could open, and its log."""
-    reset_adapters()  # type: ignore[no-untyped-call]  # dbt leaves it without types
-    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]  # as this one
+    """Close what dbt keeps open: its log, and the warehouse, which no other process could open until then."""
+    reset_adapters()  # type: ignore[no-untyped-call]  # dbt has no types here
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]  # nor here
     log = logging.getLogger("file_log")
     for handler in list(log.handlers):
-        with suppress(OSError):  # the disk is full, and what failed for it has been told
+        with suppress(OSError):  # the disk is full, and the build has already reported that
             handler.close()
         log.removeHandler(handler)
 
 
-def _progress_reporter(on_progress: Progress) -> Callable[[Any], None]:
+def _progress_reporter(on_progress: Callable[[str, int, int], None]) -> Callable[[Any], None]:
     ended = count(1)
 
     def report(event: Any) -> None:
         if event.info.name in {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeNoOpResult"}:
-            total = getattr(event.data, "total", 0) or getattr(event.data, "num_models", 0)  # by the kind of node
+            total = getattr(event.data, "total", 0) or getattr(
+                event.data, "num_models", 0
+            )  # depends on the kind of node
             on_progress(event.data.node_info.node_name, next(ended), total)
 
     return report

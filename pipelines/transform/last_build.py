@@ -1,14 +1,14 @@
-"""Whether the marts are whole: how the last build of the models ended, kept in the warehouse beside them.
+"""How the last build of the models ended: recorded in the warehouse, beside the marts.
 
-A build that fails, or is killed, leaves some marts new and some old. That is written down before it begins, so that
-nothing of it is published, whoever asks and whenever.
+A build that fails or is killed leaves some marts new and some old. So the record says "not passed" from before the
+build begins until it has passed, and nobody publishes a part of it.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipelines.errors import CallsError
-from pipelines.warehouse import Target, connected, open_for_writing, postgres
+from pipelines.warehouse import Execute, Target, connected, open_for_writing, postgres
 
 BEGIN = (
     "create schema if not exists intermediate",
@@ -16,18 +16,17 @@ BEGIN = (
     "delete from intermediate.last_build",
     "insert into intermediate.last_build values (false)",
 )
-IS_THERE = "select 1 from information_schema.tables where table_schema = 'intermediate' and table_name = 'last_build'"
 
 
 class NothingToPublish(CallsError):
-    """There are no marts, or the last build of them failed."""
+    """There are no marts, or their last build failed."""
 
 
 @contextmanager
 def building(target: Target) -> Iterator[None]:
-    """A build of the models: alone in the warehouse, and passed only if the block is left without an error.
+    """One build of the models, alone in the warehouse. It has passed if the block ends without an error.
 
-    Raises `WarehouseLocked` or `SettingsError` where the warehouse is not to be had.
+    Raises `WarehouseLocked` or `SettingsError` if the warehouse is locked or cannot be opened.
     """
     with hold_marts(target):
         with connected(target) as execute:
@@ -40,7 +39,7 @@ def building(target: Target) -> Iterator[None]:
 
 @contextmanager
 def hold_marts(target: Target) -> Iterator[None]:
-    """Nobody else builds until the end."""
+    """Let no other process build or publish until the block ends."""
     if target.engine == "duckdb":
         with open_for_writing(target):
             yield
@@ -50,9 +49,10 @@ def hold_marts(target: Target) -> Iterator[None]:
 
 
 def check_built(target: Target) -> None:
-    """Raises `NothingToPublish` where the last build did not pass, or where there was none."""
+    """Raise `NothingToPublish` if the last build did not pass, or if there was none."""
     with connected(target) as execute:
-        rows = execute("select is_passed from intermediate.last_build") if execute(IS_THERE) else []
+        is_there = _has_table(execute, "last_build")
+        rows = execute("select is_passed from intermediate.last_build") if is_there else []
     if not rows:
         raise NothingToPublish("There are no marts to publish yet. Build them first: calls build.")
     if rows != [(True,)]:
@@ -60,3 +60,17 @@ def check_built(target: Target) -> None:
             "The last build of the models failed or was cut short, so readers keep the copy they have. Build again: "
             "calls build."
         )
+
+
+def built_fingerprint(target: Target) -> str | None:
+    """The project's fingerprint at the last whole build; None before the first."""
+    with connected(target) as execute:
+        if not _has_table(execute, "int_days__built"):
+            return None
+        rows = execute("select min(project_fingerprint) from intermediate.int_days__built")
+        return None if rows[0][0] is None else str(rows[0][0])
+
+
+def _has_table(execute: Execute, name: str) -> bool:
+    statement = "select 1 from information_schema.tables where table_schema = 'intermediate' and table_name = "
+    return bool(execute(f"{statement}'{name}'"))

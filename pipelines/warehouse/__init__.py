@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import dlt
 import duckdb as duckdb_driver
@@ -21,15 +21,6 @@ from pipelines.warehouse import duckdb, postgres
 DATASET = "raw"
 ENGINES = ("duckdb", "postgres")  # these have models, a published copy and a report
 Execute = Callable[[str], list[Any]]
-
-
-class Database(Protocol):
-    """What can be opened: `credentials` is a file's path for DuckDB, a URL for Postgres."""
-
-    @property
-    def engine(self) -> str: ...
-    @property
-    def credentials(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,7 @@ def hold_account(account: str, target: Target) -> Iterator[None]:
 
 
 @contextmanager
-def connected(target: Database) -> Iterator[Execute]:
+def connected(target: Target) -> Iterator[Execute]:
     """A function that runs one statement and returns its rows; all of them are one transaction."""
     connection: Any = (duckdb_driver if target.engine == "duckdb" else psycopg2).connect(target.credentials)
     try:
@@ -116,7 +107,7 @@ def connected(target: Database) -> Iterator[Execute]:
         connection.close()
 
 
-def create_missing_raw(target: Database) -> None:
+def create_missing_raw(target: Target) -> None:
     """Makes each raw table that no load has needed yet, empty, so every reader and every model finds it."""
     with connected(target) as execute:
         execute(f"create schema if not exists {DATASET}")

@@ -1,4 +1,4 @@
--- Who carried the load in the last four weeks? Talk share is of the span between first and last activity: no log-in is known.
+-- Who carried the load in the last four weeks? Talk share is a share of the span from first to last activity, not of log-in time.
 with newest as (
     select
         account,

@@ -1,4 +1,4 @@
--- Whom to call back? Lost callers whom nobody has reached, the newest first; how often they tried, and how long they waited.
+-- Whom to call back? Lost callers who have not been reached, newest first: how often they tried and how long they waited.
 select
     account,
     caller_number,

@@ -1,4 +1,4 @@
--- Would longer hours pay? Calls that came while a queue was closed, by month, and what became of all of them.
+-- Would longer hours pay? Calls that came while a queue was closed, by month, and the share of all calls that was lost.
 select
     account,
     queue_name,

@@ -1,4 +1,4 @@
--- Is the data complete, how fresh is it, and which published days have changed since?
+-- Is the data complete, how fresh is it, and how often have published days changed since?
 select
     health.account,
     health.endpoint,

@@ -1,4 +1,4 @@
--- How long do callers hold? The share of abandoned calls that had hung up by the end of each bucket.
+-- How long do callers hold? The share of abandoned calls whose callers had hung up by the end of each bucket.
 select
     account,
     queue_name,

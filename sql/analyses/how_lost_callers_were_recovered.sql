@@ -1,4 +1,4 @@
--- Do we call back, or do callers have to try again? By month, with the time it took.
+-- Do we call back, or do callers have to try again? By month, with the median time until then.
 select
     account,
     date_trunc('month', local_date) as month_start,

@@ -1,4 +1,4 @@
--- Do callers have to come back? Share of known callers who entered the same queue again within a day, week by week.
+-- Do callers have to come back? The share of known callers who entered the same queue again within a day, by week.
 select
     account,
     queue_name,

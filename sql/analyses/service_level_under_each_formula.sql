@@ -1,4 +1,4 @@
--- What would our service level be by each vendor's formula? By queue, over the newest whole month.
+-- What is our service level by each vendor's formula? By queue, for the newest whole month.
 with months as (
     select
         *,

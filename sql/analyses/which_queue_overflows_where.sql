@@ -1,4 +1,4 @@
--- Which queue passes its callers on, where to, and what becomes of them there?
+-- Which queue passes its callers on, to which queue, and how many of them are answered?
 select
     account,
     first_queue_name,

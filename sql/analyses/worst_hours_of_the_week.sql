@@ -1,4 +1,4 @@
--- When do callers give up? The ten hours of the week that lost the most of them in the last 13 weeks.
+-- When do callers give up? The ten hours of the week with the most abandoned calls in the last 13 weeks.
 select
     account,
     queue_name,

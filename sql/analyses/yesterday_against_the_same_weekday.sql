@@ -1,4 +1,4 @@
--- How did the newest whole day compare with the same weekday of the four weeks before?
+-- How does the newest whole day compare with the same weekday of the four weeks before?
 with newest as (
     select
         account,

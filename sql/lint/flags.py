@@ -1,3 +1,3 @@
-"""Stands in for dbt's flags while sqlfluff renders the models."""
+"""Replaces dbt's flags while sqlfluff renders the models."""
 
 FULL_REFRESH = False

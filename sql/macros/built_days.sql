@@ -1,6 +1,6 @@
 {#-
-    What the last whole build had seen, or nothing before the first and in a full refresh. Not a ref(): int_days__built comes
-    last, after every mart and its tests, so a build that failed is done again by the next.
+    The loaded days as of the last whole build; empty before the first build and in a full refresh. Not a ref(), because
+    int_days__built comes last, after every mart and its tests. So the next build repeats a build that failed.
 -#}
 {% macro built_days() -%}
     {%- set built = adapter.get_relation(target.database, 'intermediate', 'int_days__built') if execute -%}
@@ -11,7 +11,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Local days that earlier builds had published, also in a full refresh; not a ref(), as they come after what reads them. -#}
+{#- The local days that earlier builds have published, also in a full refresh. Not a ref(), because their model comes later. -#}
 {% macro published_days() -%}
     {%- set published = adapter.get_relation(target.database, 'intermediate', 'int_days__published') if execute -%}
     {%- if published -%}

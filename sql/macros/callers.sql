@@ -1,4 +1,4 @@
-{#- Callers who cannot be followed: no number, or a word in its place. -#}
+{#- Whether a caller cannot be followed: there is no number, or a word in its place. -#}
 {% macro is_anonymous(number) -%}
     coalesce(lower(trim({{ number }})), '') in ('', 'anonymous', 'private', 'withheld', 'unknown', '0')
 {%- endmacro %}

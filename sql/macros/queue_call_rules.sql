@@ -1,4 +1,4 @@
-{#- Status wins over timestamps. A status that the PBX's article does not know is `other`, once the call has ended. -#}
+{#- Status wins over timestamps. A status that the PBX's article does not list is `other` once the call has ended. -#}
 {% macro outcome() -%}
     case
         when status in ('answered', 'abandoned', 'timedout') then status
@@ -7,7 +7,7 @@
     end
 {%- endmacro %}
 
-{#- Entry to answer for answered calls, entry to end for the other outcomes, none while in progress. -#}
+{#- Entry to answer for answered calls, entry to end for other outcomes, null while in progress. -#}
 {% macro wait_seconds() -%}
     case
         when outcome = 'answered' then {{ not_negative(seconds_between('entered_at', 'answered_at')) }}
@@ -19,7 +19,7 @@
     case when outcome = 'answered' then {{ not_negative(seconds_between('answered_at', 'finished_at')) }} end
 {%- endmacro %}
 
-{#- The end of a call, or the moment it has been followed for long enough: a stuck record must not wait for days. -#}
+{#- The end of a call, at most `followed_hours` after its entry, so that a stuck record does not wait for days. -#}
 {% macro followed_until(end_at) -%}
     case
         when {{ end_at }} > entered_at + interval '{{ var("followed_hours") }} hours'
@@ -28,7 +28,7 @@
     end
 {%- endmacro %}
 
-{#- Whether a visit that enters at `entered_at` goes on where the one that ended at `ended_at` left off. -#}
+{#- Whether a visit that enters at `entered_at` continues the one that ended at `ended_at`. -#}
 {% macro is_linked(ended_at, entered_at) -%}
     coalesce(
         {{ entered_at }} >= {{ ended_at }}

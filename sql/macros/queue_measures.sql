@@ -1,4 +1,4 @@
-{#- Measures that add up over calls, so that every coarser period is the sum of its finer ones. Over offered calls but for in_progress_count. -#}
+{#- Measures that add up, so that a period is the sum of its parts. All but in_progress_count are of offered calls only. -#}
 {% macro additive_queue_measures() -%}
     count(*) filter (where outcome <> 'in_progress') as offered_count,
     count(*) filter (where outcome = 'answered') as answered_count,
@@ -43,14 +43,14 @@
     percentile_cont(0.{{ percent }}) within group (order by wait_seconds) filter (where outcome = '{{ outcome }}')
 {%- endmacro %}
 
-{#- The same three percentiles of one list of waits: DuckDB would gather it once for each. -#}
+{#- All three percentiles from one list of waits; otherwise DuckDB would collect the list three times. -#}
 {% macro duckdb__wait_percentile(outcome, percent) -%}
     (quantile_cont(wait_seconds, [0.5, 0.9, 0.95]) filter (where outcome = '{{ outcome }}'))[
         {{- {50: 1, 90: 2, 95: 3}[percent] -}}
     ]
 {%- endmacro %}
 
-{#- Fractions 0 to 1, and averages in seconds; null where nothing was there to be divided by. -#}
+{#- Fractions from 0 to 1, and averages in seconds; null if the denominator is 0. -#}
 {% macro queue_rates() -%}
     {{ rate('abandoned_count', 'offered_count') }} as abandonment_rate,
     {{ rate('abandoned_count - short_abandoned_count', 'offered_count - short_abandoned_count') }} as abandonment_net_rate,

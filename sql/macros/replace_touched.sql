@@ -1,6 +1,6 @@
 {#-
-    Incremental marts are replaced date by date. `int_dates__touched` says which dates a build must look at, by reach: how
-    far from a reloaded day a number can change. The same condition picks what is deleted and what is inserted.
+    Incremental marts are replaced date by date. `int_dates__touched` lists the dates that a build must look at, by reach: how
+    far from a reloaded day a number can change. One condition selects the rows to delete and the rows to insert.
 -#}
 {% macro touched(reach, column='local_date') -%}
     {%- set dates = ref('int_dates__touched') -%}
@@ -19,7 +19,7 @@
     )
 {%- endmacro %}
 
-{#- The first and the last of those dates as literals: by them an engine skips years of rows, by a subquery it reads them all. -#}
+{#- The first and last of those dates as literals: with them an engine skips years of rows; with a subquery it reads all. -#}
 {% macro touched_bounds(dates, reach, column) -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'test') -%}
         {%- set bounds = run_query("select min(local_date), max(local_date) from " ~ dates ~ " where reach = '" ~ reach ~ "'") -%}
@@ -29,7 +29,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- `meta.reach` names the reach, `unique_key[1]` the column that holds the date, `meta.always` rows replaced every time. -#}
+{#- `meta.reach` is the reach, `unique_key[1]` the date's column, `meta.always` a condition for rows replaced every time. -#}
 {% macro get_incremental_replace_sql(arguments) %}
     {%- set meta = config.get('meta') or {} -%}
     {%- set dates = builtins.ref('int_dates__touched') -%}

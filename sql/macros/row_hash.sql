@@ -1,4 +1,4 @@
-{#- The same text for the same row on every engine: null and empty differ, and no value can run into the next. -#}
+{#- The same hash for equal rows on every engine. Null and empty differ, and values cannot run into each other. -#}
 {% macro row_hash(columns) -%}
     md5(concat(
         {%- for column in columns %}

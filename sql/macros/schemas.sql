@@ -1,4 +1,4 @@
-{#- dbt would prefix every schema with the profile's; readers look for `marts`. -#}
+{#- By default dbt would prefix each schema with the profile's; readers expect `marts`. -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{ custom_schema_name or target.schema }}
 {%- endmacro %}

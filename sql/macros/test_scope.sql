@@ -1,6 +1,6 @@
 {#-
-    `where: touched`, the default for tests of marts (dbt_project.yml): an incremental mart is tested on the dates that this
-    build has replaced, which after a full refresh are all, so that a night's tests cost what the night's data costs.
+    `where: touched` is the default for tests of marts (dbt_project.yml). It tests an incremental mart on the dates that this
+    build has replaced (after a full refresh: all), so that the cost of the tests follows the night's data.
 -#}
 {% macro get_where_subquery(relation) -%}
     {%- set where = config.get('where', '') -%}

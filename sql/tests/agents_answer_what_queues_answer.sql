@@ -1,4 +1,4 @@
--- Every answered queue call is some agent's, `(unnamed)` where the PBX names nobody.
+-- Every answered queue call belongs to an agent, or to `(unnamed)` if the PBX names nobody.
 with agents as (
     select
         account,

@@ -1,4 +1,4 @@
--- Each call whose wait is known is in one bucket.
+-- Each call with a known wait is in exactly one bucket.
 with bucketed as (
     select
         account,

@@ -1,4 +1,4 @@
--- A day with calls is in every mart that counts calls by day: a missing row would escape a comparison of sums.
+-- A day with calls is in every mart that counts calls by day. A comparison of sums alone would not notice a missing row.
 {% set marts = ['queue_intervals', 'queue_hours', 'queue_days', 'inbound_number_days'] -%}
 with present as (
     {%- for mart in marts %}

@@ -1,4 +1,4 @@
--- Each queue call of a known caller is a visit of one journey.
+-- Each queue call of a known caller is a visit of exactly one journey.
 with visits as (
     select
         account,

@@ -1,4 +1,4 @@
--- Every abandoned or timed-out call of a known caller is in lost_calls, and no other.
+-- lost_calls has every abandoned or timed-out call of a known caller, and no other call.
 with lost as (
     select
         account,

@@ -1,4 +1,4 @@
--- Nothing in a mart that is not in staging, nothing in staging that is not in a mart: calls, by kind and date.
+-- By kind and date, the marts have the same calls as staging.
 with staged as (
     select account, local_date, queue_kind as kind, count(*) as calls_count, sum({{ epoch_micros('entered_at') }}) as micros
     from {{ ref('int_queue_calls__unioned') }}

@@ -1,4 +1,4 @@
--- Spans of one queue and weekday that overlap would count a call twice; a span past midnight must be written as two.
+-- Overlapping spans of one queue and weekday would count a call twice. A span past midnight must be written as two.
 with spans as (
     select
         *,

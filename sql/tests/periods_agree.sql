@@ -1,4 +1,4 @@
--- Intervals, hours, days, dialled numbers and the account's days are sums of the same calls.
+-- Intervals, hours, days, dialled numbers and account days are sums over the same calls.
 with counted as (
     {%- for mart in ['queue_intervals', 'queue_hours', 'queue_days', 'account_days', 'inbound_number_days'] %}
     select
@@ -27,7 +27,7 @@ select counted.*
 from counted
 left join days on counted.account = days.account and counted.local_date = days.local_date
 where
-    -- An interval with somebody still talking has a row although nobody entered on that date.
+    -- An interval in which somebody still talks has a row even if nobody entered on that date.
     (days.account is null and (counted.offered_count > 0 or counted.in_progress_count > 0))
     or counted.offered_count <> days.offered_count
     or counted.answered_count <> days.answered_count

@@ -1,4 +1,4 @@
--- Two rows for the same account and queue would make the target a matter of chance.
+-- With two rows for the same account and queue the target would be random.
 select
     account,
     queue_name

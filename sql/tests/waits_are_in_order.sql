@@ -1,4 +1,4 @@
--- Percentiles rise, and none lies beyond the largest wait.
+-- A higher percentile is never smaller, and none exceeds the largest wait.
 select *
 from {{ ref('queue_days') }}
 where

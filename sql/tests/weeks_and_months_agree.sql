@@ -1,4 +1,4 @@
--- Weeks and months are sums of the days they hold.
+-- Weeks and months are the sums of their days.
 with totals as (
     {%- for mart, period in [('queue_weeks', 'week'), ('queue_months', 'month')] %}
     select

@@ -1,4 +1,4 @@
-"""The budget's rule, on real ledgers of either kind, with clocks that the test sets."""
+"""The budget's rules, on real ledgers of either kind, with clocks that the test sets."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +11,7 @@ from pipelines.errors import BudgetSpent, SettingsError
 from tests.support.ledgers import ENGINES, HOST, Place, SetClock, empty_postgres, set_clock_postgres
 
 HOLD = 100 * CLOCK_RATE_MARGIN
-LATE = 100.0  # an unanswered request may arrive so much later, in a window this short
+LATE = 100.0  # an unanswered request may arrive so much later, with a window this short
 
 
 @pytest.fixture(params=ENGINES)
@@ -38,21 +38,21 @@ def budget(place: Place) -> Budget:
 
 
 def spend(budget: Budget, count: int, *, interactive: bool = False) -> None:
-    """Sends so many requests, each answered at once."""
+    """Send `count` requests, each answered at once."""
     for _ in range(count):
         with budget.slot(interactive=interactive):
             pass
 
 
 def until(budget: Budget, *, interactive: bool = False) -> float:
-    """Claims that no slot is free, and gives the instant the refusal names."""
+    """Assert that no slot is free; return the refusal's `until`."""
     with pytest.raises(BudgetSpent) as caught, budget.slot(interactive=interactive):
         pass
     return caught.value.until
 
 
 def test_loads_leave_the_interactive_reserve(budget: Budget) -> None:
-    """A load is refused while click-to-call may still send, and that too ends at the PBX's limit."""
+    """A load is refused while click-to-call may still send; click-to-call is refused at the PBX's limit."""
     spend(budget, 4)
     until(budget)
     spend(budget, 1, interactive=True)
@@ -60,7 +60,7 @@ def test_loads_leave_the_interactive_reserve(budget: Budget) -> None:
 
 
 def test_reserve_is_kept_free_of_what_click_to_call_has_spent(budget: Budget) -> None:
-    """Click-to-call's own requests count against loads, so its reserve is there again for the next call."""
+    """Click-to-call's requests count against the loads' share too, so its reserve stays free for the next call."""
     spend(budget, 1, interactive=True)
     spend(budget, 3)
     until(budget)
@@ -68,7 +68,7 @@ def test_reserve_is_kept_free_of_what_click_to_call_has_spent(budget: Budget) ->
 
 
 def test_slot_counts_from_its_answer(budget: Budget, clock: SetClock) -> None:
-    """The window starts when the answer is in, not when the slot was taken."""
+    """The window starts when the answer comes, not when the slot is taken."""
     with budget.slot():
         clock.advance(60)
     spend(budget, 3)
@@ -79,7 +79,7 @@ def test_slot_counts_from_its_answer(budget: Budget, clock: SetClock) -> None:
 
 
 def test_until_is_the_earliest_instant_a_slot_is_free(budget: Budget, clock: SetClock) -> None:
-    """Each caller is told the instant at which it is served: a load waits for as many as its reserve needs."""
+    """`until` is when this caller is served: a load also waits until the reserve for click-to-call is free."""
     for _ in range(5):
         spend(budget, 1, interactive=True)
         clock.advance(10)
@@ -95,7 +95,7 @@ def test_until_is_the_earliest_instant_a_slot_is_free(budget: Budget, clock: Set
 
 
 def test_until_with_every_slot_under_way(budget: Budget, clock: SetClock) -> None:
-    """A request under way cannot free its slot before a whole window has passed, so that is when to ask again."""
+    """A request under way cannot free its slot within one window, so `until` is the end of a window."""
     with ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(budget.slot())
@@ -105,7 +105,7 @@ def test_until_with_every_slot_under_way(budget: Budget, clock: SetClock) -> Non
 
 @pytest.mark.parametrize("failure", [RuntimeError("no answer"), KeyboardInterrupt(), SystemExit(1)])
 def test_failed_request_counts_longer(budget: Budget, clock: SetClock, failure: BaseException) -> None:
-    """A request left by any exception may still arrive, so it counts for that long more; the exception passes."""
+    """A request that ends by an exception may still arrive, so it counts longer; the exception is raised."""
     with pytest.raises(type(failure)), budget.slot():
         raise failure
     assert budget.usage().in_flight == 0
@@ -116,14 +116,14 @@ def test_failed_request_counts_longer(budget: Budget, clock: SetClock, failure: 
 
 
 def test_dead_process_counts_from_when_it_is_noticed(budget: Budget, clock: SetClock, place: Place) -> None:
-    """A reservation whose process died may still arrive after that is noticed, so it counts for that long more."""
+    """A dead process's request may still arrive after its death is noticed, so it counts longer."""
     slot = budget.slot()
     slot.__enter__()
     (row_id,) = place.under_way()
     place.lose(row_id)
     clock.advance(HOLD)
     assert (budget.usage().used, budget.usage().in_flight) == (1, 0)
-    spend(budget, 1)  # this one writes down what it sees
+    spend(budget, 1)  # this request writes down the death
     clock.advance(HOLD + 0.02)
     assert budget.usage().used == 1
     clock.advance(LATE - 0.03)
@@ -132,8 +132,8 @@ def test_dead_process_counts_from_when_it_is_noticed(budget: Budget, clock: SetC
     assert budget.usage().used == 0
 
 
-def test_usage_tells_where_the_budget_stands(budget: Budget, clock: SetClock) -> None:
-    """Used, left for each kind of caller, under way, and when the next may go, before and after it is spent."""
+def test_usage_reports_the_state_of_the_budget(budget: Budget, clock: SetClock) -> None:
+    """Used, left for each kind of caller, in flight, and the next instant: while the budget is spent, and later."""
     spend(budget, 3)
     with budget.slot():
         usage = budget.usage()
@@ -146,7 +146,7 @@ def test_usage_tells_where_the_budget_stands(budget: Budget, clock: SetClock) ->
 
 
 def test_block_refuses_everybody_and_is_never_shortened(budget: Budget, clock: SetClock, place: Place) -> None:
-    """After a 429 nobody gets a slot for so long; a later, shorter 429 changes nothing, a longer one lengthens it."""
+    """During a block nobody gets a slot; a later, shorter block changes nothing, and a longer one lengthens it."""
     other = place.open()
     budget.block(50)
     budget.block(20)
@@ -163,7 +163,7 @@ def test_block_refuses_everybody_and_is_never_shortened(budget: Budget, clock: S
 
 
 def test_absurd_retry_after_blocks_for_a_day_at_most(budget: Budget, clock: SetClock) -> None:
-    """Whatever a header says, a block ends; one of no length is none."""
+    """Whatever a header says, a block ends within a day; a block of no length is no block."""
     budget.block(0)
     spend(budget, 1)
     budget.block(float("inf"))
@@ -172,7 +172,7 @@ def test_absurd_retry_after_blocks_for_a_day_at_most(budget: Budget, clock: SetC
 
 @pytest.mark.parametrize(("host", "key"), [(HOST, "another-key"), ("other.example", "")])
 def test_other_keys_and_hosts_do_not_share(budget: Budget, place: Place, host: str, key: str) -> None:
-    """Another key or another host, in the same ledger, has a budget and a block of its own."""
+    """Another key or another host in the same ledger has a budget and blocks of its own."""
     spend(budget, 4)
     budget.block(50)
     other = place.open(host=host, key=key)
@@ -181,14 +181,14 @@ def test_other_keys_and_hosts_do_not_share(budget: Budget, place: Place, host: s
 
 
 def test_host_is_not_case_sensitive(budget: Budget, place: Place) -> None:
-    """A host spelt in capitals is the same host."""
+    """A host in capitals is the same host."""
     spend(budget, 4)
     until(place.open(host=HOST.upper()))
 
 
 @pytest.mark.parametrize("shift", [-1e8, -3_600.0, 3_600.0, 1e8])
 def test_wall_clock_moves_nothing_within_a_boot(budget: Budget, clock: SetClock, shift: float) -> None:
-    """A wall clock set back or forward neither shortens nor lengthens the wait, nor that of a block."""
+    """Setting the wall clock back or forward changes neither the wait for a slot nor that for a block's end."""
     spend(budget, 4)
     budget.block(HOLD)
     clock.wall += shift
@@ -200,7 +200,7 @@ def test_wall_clock_moves_nothing_within_a_boot(budget: Budget, clock: SetClock,
 
 
 def test_wall_clock_counts_across_a_boot(tmp_path: Path) -> None:
-    """In a file: after a reboot the wait goes on from where the wall clock says it was."""
+    """In a file: after a reboot the wait continues by the wall clock."""
     file = Place(tmp_path / "ledger.sqlite")
     budget, clock = file.open(), file.clock
     spend(budget, 4)
@@ -215,7 +215,7 @@ def test_wall_clock_counts_across_a_boot(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("back", [30.0, 1e9])
 def test_wall_clock_gone_back_across_a_boot_costs_a_window_at_most(tmp_path: Path, back: float) -> None:
-    """In a file: stamps that lie in the future after a reboot count one window from when they are first seen."""
+    """In a file: a stamp that lies in the future after a reboot counts one window from when it is first seen."""
     file = Place(tmp_path / "ledger.sqlite")
     budget, clock = file.open(), file.clock
     spend(budget, 4)
@@ -223,7 +223,7 @@ def test_wall_clock_gone_back_across_a_boot_costs_a_window_at_most(tmp_path: Pat
     clock.reboot("second", wall_shift=-back)
     assert budget.usage().next_at == pytest.approx(clock.wall + HOLD, abs=1e-3)
     until(budget)
-    clock.wall -= back  # and again: rule 1 holds from the first sight on
+    clock.wall -= back  # and again: rule 1 applies since the first sight
     clock.advance(HOLD - 0.01)
     until(budget)
     clock.advance(0.02)
@@ -243,13 +243,13 @@ def test_wall_clock_gone_back_across_a_boot_costs_a_window_at_most(tmp_path: Pat
     ],
 )
 def test_limits_that_cannot_be_kept_are_refused(limits: dict[str, int]) -> None:
-    """Each wrong limit is named by its setting."""
+    """The message names the setting of the wrong limit."""
     with pytest.raises(SettingsError, match=r"budget\.(requests|window_seconds|reserve_interactive) is "):
         Limits(**limits)
 
 
 def test_refusal_says_what_and_when(budget: Budget) -> None:
-    """The message holds the limit, the window and an instant; after a 429 it names that instead."""
+    """The message holds the limit, the window and an instant; during a block it names the 429 instead."""
     spend(budget, 4)
     with pytest.raises(BudgetSpent, match=r"4 in 100 s .* \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), budget.slot():
         pass

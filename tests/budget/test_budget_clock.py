@@ -1,4 +1,4 @@
-"""Clocks and processes of the real machine: what a holder's name says, and when it says that nobody is there."""
+"""The real machine's clocks and processes: what a holder's name contains, and when the holder is dead."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pipelines.budget.clock import Instant, holder_of, is_alive, is_own, own_hol
 
 
 def test_clock_runs_and_keeps_its_boot() -> None:
-    """Two readings name one boot, and neither clock runs backwards between them."""
+    """Two readings have the same boot, and neither clock runs backwards between them."""
     first, second = read_clock(), read_clock()
     assert first.boot == second.boot
     assert 0 <= second.seconds_since(first) < 5
@@ -18,7 +18,7 @@ def test_clock_runs_and_keeps_its_boot() -> None:
 
 
 def test_age_is_by_uptime_within_a_boot_and_by_the_wall_across() -> None:
-    """Each of the rule's first two points, on numbers where the two clocks disagree."""
+    """The first two rules, on numbers where the two clocks disagree."""
     stamp = Instant(wall=1_000, uptime=50, boot="first")
     assert Instant(wall=9_000, uptime=57, boot="first").seconds_since(stamp) == 7
     assert Instant(wall=1_030, uptime=57, boot="second").seconds_since(stamp) == 30
@@ -26,7 +26,7 @@ def test_age_is_by_uptime_within_a_boot_and_by_the_wall_across() -> None:
 
 
 def test_running_process_is_alive_until_it_is_killed() -> None:
-    """A process is alive while it runs, and dead once killed though its parent has not looked at it yet."""
+    """A process is alive while it runs, and dead once killed, even before its parent reads its exit status."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         holder = holder_of(process.pid)
         assert holder is not None
@@ -41,7 +41,7 @@ def test_running_process_is_alive_until_it_is_killed() -> None:
 
 
 def test_reused_pid_is_not_the_process_before() -> None:
-    """The same pid with another start, or in another boot, is somebody else."""
+    """The same pid with another start time, or in another boot, is another process."""
     holder = own_holder()
     boot, pid, started = holder.split()
     assert float(started) == psutil.Process().create_time()

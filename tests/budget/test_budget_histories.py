@@ -1,7 +1,7 @@
-"""The promise against generated histories: latencies, failures, deaths, clock changes and reboots in any order.
+"""The promise under generated histories: latencies, failures, deaths, clock changes and reboots in any order.
 
-The PBX is an adversary: a request reached it anywhere between leaving and its answer, wherever that does most harm.
-A window can then hold every request whose span of possible arrivals touches it, which is counted by brute force.
+The PBX is an adversary: a request arrives between its departure and its answer, at the instant that does most harm.
+So a window can hold every request whose span of possible arrivals touches it; brute force counts these.
 """
 
 import tempfile
@@ -15,50 +15,50 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.budget import CLOCK_RATE_MARGIN, Limits
-from pipelines.budget.postgres import STAND_IN_SECONDS
+from pipelines.budget.postgres import STANDBY_SECONDS
 from pipelines.errors import BudgetSpent
-from tests.support.ledgers import Place, SetClock, set_clock_postgres, set_database_clock, stand_in
+from tests.support.ledgers import Place, SetClock, fail_over, set_clock_postgres, set_database_clock
 
 WINDOW = 10.0
 LIMITS = Limits(requests=4, window_seconds=WINDOW, reserve_interactive=1)
 SLOW_SERVER_WINDOW = WINDOW * 1.0009  # its clock may run slower than ours
-LONGEST_WAIT = 2.01 * WINDOW  # a late arrival, then a window
+LONGEST_WAIT = 2.01 * WINDOW  # a late arrival, and then one window
 SHARED_MEMORY = Path("/dev") / "shm"
-IN_MEMORY = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None  # thousands of commits, no need of the disk
+IN_MEMORY = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None  # thousands of commits that need no disk
 
 
 @dataclass
 class Request:
-    """One request as the adversary sees it: when it may have arrived."""
+    """One request with the span in which it may have arrived."""
 
     row_id: int
     slot: AbstractContextManager[None]
     left_at: float
     arrived_by: float = inf
-    judged_at: float = inf  # when its process died, or was taken for dead
+    judged_at: float = inf  # when its process died, or was wrongly taken for dead
 
 
 @dataclass
 class World:
-    """A machine with two processes' budgets, the true time, and every request ever sent."""
+    """A machine with the budgets of two processes, the true time, and all requests sent."""
 
     place: Place
     time: float = 0.0
     boots: int = 0
     sent: list[Request] = field(default_factory=list)
     under_way: list[Request] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)  # seconds, as each refusal told
+    waits: list[float] = field(default_factory=list)  # seconds until each refusal's `until`
 
     def __post_init__(self) -> None:
         self.budgets = [self.place.open(LIMITS) for _ in range(2)]
 
     @property
     def clock(self) -> SetClock:
-        """The machine's."""
+        """The machine's clock."""
         return self.place.clock
 
     def wait(self, seconds: float) -> None:
-        """Time passes; a request taken for dead by mistake ends within a window of that, as its time-outs see to."""
+        """Let time pass. A request wrongly taken for dead ends within one window, as the client's time-outs ensure."""
         for request in [one for one in self.under_way if one.judged_at + WINDOW < self.time + seconds]:
             self.under_way.remove(request)
             self.answer(request)
@@ -66,7 +66,7 @@ class World:
         self.clock.advance(seconds)
 
     def send(self, count: int, sender: int, interactive: bool) -> None:
-        """So many requests leave, or are refused."""
+        """Send `count` requests, or meet as many refusals."""
         for _ in range(count):
             self._send_one(sender, interactive)
 
@@ -83,33 +83,33 @@ class World:
         self.under_way.append(request)
 
     def finish(self, which: int, ends: str) -> None:
-        """One of the requests under way ends in the manner of one of the methods below."""
+        """End one of the requests under way by one of the methods below."""
         if self.under_way:
             getattr(self, ends)(self.under_way.pop(which % len(self.under_way)))
 
     def answer(self, request: Request) -> None:
-        """Its answer is read."""
+        """Read its answer."""
         request.slot.__exit__(None, None, None)
         request.arrived_by = self.time
 
     def fail(self, request: Request) -> None:
-        """Its sender gives up; it may still arrive."""
+        """Let its sender give up; the request may still arrive."""
         error = RuntimeError("no answer")
         assert not request.slot.__exit__(RuntimeError, error, None)
         request.arrived_by = self.time + WINDOW
 
     def kill(self, request: Request) -> None:
-        """Its process dies and another has its pid; it may still arrive."""
+        """Kill its process and give the pid to another; the request may still arrive."""
         self._lose_holder(request)
         request.arrived_by = request.judged_at + WINDOW
 
     def misjudge(self, request: Request) -> None:
-        """Its process is taken for dead, by mistake, and goes on."""
+        """Let its process look dead although it goes on."""
         self._lose_holder(request)
         self.under_way.append(request)
 
     def reboot(self, wall_shift: float) -> None:
-        """The machine restarts: nothing is under way any more, as the system that would have sent it late is gone."""
+        """Restart the machine. Nothing stays under way, because the system that could send it late has stopped."""
         for request in self.under_way:
             self.kill(request)
         for request in self.sent:
@@ -119,22 +119,22 @@ class World:
         self.clock.reboot(f"boot {self.boots}", wall_shift)
 
     def block(self, seconds: float) -> None:
-        """The PBX refuses one."""
+        """Let the PBX refuse a request."""
         self.budgets[0].block(seconds)
 
     def set_wall(self, shift: float) -> None:
-        """Somebody sets the clock."""
+        """Set the machine's wall clock."""
         self.clock.wall += shift
 
     def set_database(self, shift: float) -> None:
-        """Somebody sets the clock of the database."""
+        """Set the database's clock."""
         set_database_clock(shift)
 
     def fail_over(self, shift: float) -> None:
-        """The database's stand-in takes over; every session ends, and what is under way goes on."""
+        """Let the database's standby take over: every session ends, and requests under way go on."""
         for request in self.under_way:
             self._lose_holder(request)
-        stand_in(shift)
+        fail_over(shift)
 
     def _lose_holder(self, request: Request) -> None:
         self.place.lose(request.row_id)
@@ -142,7 +142,7 @@ class World:
 
 
 def worst_window(sent: list[Request]) -> int:
-    """The most requests that one window of the PBX can have seen."""
+    """The largest number of requests that the PBX can have seen in one window."""
     return max(
         (
             sum(
@@ -156,7 +156,7 @@ def worst_window(sent: list[Request]) -> int:
 
 
 def live(place: Place, actions: list[tuple[str, tuple[object, ...]]]) -> None:
-    """Lives one history in a world of its own; then nothing may have been too much, and all must come free again."""
+    """Run one history in a new world. No window may see too many requests, and every slot must become free again."""
     world = World(place)
     for name, arguments in actions:
         getattr(world, name)(*arguments)
@@ -169,13 +169,13 @@ def live(place: Place, actions: list[tuple[str, tuple[object, ...]]]) -> None:
 
 
 def live_in_a_file(actions: list[tuple[str, tuple[object, ...]]]) -> None:
-    """Lives one history on a ledger in a file."""
+    """Run one history on a ledger in a file."""
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         live(Place(Path(folder) / "ledger.sqlite"), actions)
 
 
 def claim_next_instant_is_exact(world: World) -> None:
-    """With nothing under way a refusal's instant is the first one that works: not a millisecond before it."""
+    """With nothing under way, a refusal's instant is the first that works: a millisecond before it fails."""
     for _ in range(2 * LIMITS.requests):
         try:
             with world.budgets[0].slot(interactive=True):
@@ -190,7 +190,7 @@ def claim_next_instant_is_exact(world: World) -> None:
 
 
 def action(name: str, *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[str, tuple[object, ...]]]:
-    """A strategy for calls of one of the world's methods."""
+    """A strategy for calls of one method of the world."""
     return st.tuples(st.just(name), st.tuples(*arguments))
 
 
@@ -205,14 +205,14 @@ BACK = st.one_of(st.just(0.0), st.floats(-1e6, 0))
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.one_of(*LIFE, action("set_wall", ANY_SHIFT)), min_size=10, max_size=60))
 def test_no_window_sees_too_many_whatever_the_clock(actions: list[tuple[str, tuple[object, ...]]]) -> None:
-    """Within a boot, no latency, failure, death or change of the wall clock lets a window see too many."""
+    """Within a boot, no latency, failure, death or change of the wall clock lets a window see too many requests."""
     live_in_a_file(actions)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(*LIFE, action("set_wall", BACK), action("reboot", BACK)), min_size=10, max_size=60))
 def test_no_window_sees_too_many_across_boots(actions: list[tuple[str, tuple[object, ...]]]) -> None:
-    """Across boots neither, as long as the wall clock is only ever set back."""
+    """Nor do reboots, as long as the wall clock is only set back."""
     live_in_a_file(actions)
 
 
@@ -220,14 +220,14 @@ HISTORIES_IN_POSTGRES = [
     *LIFE,
     action("set_wall", ANY_SHIFT),
     action("set_database", BACK),
-    action("fail_over", st.one_of(BACK, st.floats(0, STAND_IN_SECONDS))),
+    action("fail_over", st.one_of(BACK, st.floats(0, STANDBY_SECONDS))),
 ]
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.one_of(*HISTORIES_IN_POSTGRES), min_size=10, max_size=40))
 def test_no_window_sees_too_many_in_postgres(actions: list[tuple[str, tuple[object, ...]]]) -> None:
-    """On a shared ledger neither, whatever the hosts' clocks, as long as the database's is only ever set back, or a
-    stand-in's is ahead by no more than is allowed for."""
+    """Nor does a shared ledger, whatever the hosts' clocks show, as long as the database's clock is only set back and
+    a standby's is ahead by at most `STANDBY_SECONDS`."""
     with set_clock_postgres() as place:
         live(place, actions)

@@ -1,4 +1,4 @@
-"""The ledger in a file: who may read it, what it holds, how large it gets, and what is said when it cannot be used."""
+"""The ledger in a file: its access rights, content, size and error messages."""
 
 import os
 import random
@@ -37,7 +37,7 @@ def ledger(tmp_path: Path) -> Path:
 
 
 def test_only_its_owner_reads_the_ledger(ledger: Path) -> None:
-    """The file and its journal are 0600 and the folder made for them 0700, with no draft left in it."""
+    """The file and its journal have mode 0600, their folder 0700, and no draft is left in it."""
     files = sorted(ledger.parent.iterdir())
     assert files == [ledger, ledger.with_name(f"{ledger.name}-journal")]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
@@ -45,7 +45,7 @@ def test_only_its_owner_reads_the_ledger(ledger: Path) -> None:
 
 
 def test_key_and_host_are_nowhere(ledger: Path) -> None:
-    """Neither the files, nor what Python prints of the objects, nor any error holds the key or the host."""
+    """No file, repr or error holds the key or the host."""
     budget = Budget(ledger, HOST, KEY, LIMITS)
     texts = [repr(budget), repr(vars(budget)), repr(budget.usage())]
     with budget.slot():
@@ -65,7 +65,7 @@ def test_key_and_host_are_nowhere(ledger: Path) -> None:
 
 
 def test_ledger_stays_small(ledger: Path) -> None:
-    """Six windows of requests, a block and a failure in each, leave the file no larger than the first one made it."""
+    """After six windows, each with requests, a block and a failure, the file is as large as after the first."""
     clock = SetClock()
     budget = Budget(ledger, HOST, KEY, Limits(requests=8, window_seconds=100, reserve_interactive=0), clock)
 
@@ -85,7 +85,7 @@ def test_ledger_stays_small(ledger: Path) -> None:
 
 
 def test_rows_of_keys_no_longer_used_go(tmp_path: Path) -> None:
-    """Two days after its last request a key leaves no rows, though only other keys are used; no window's are lost."""
+    """Two days after its last request no rows of a key are left, even if only others are used; before, all count."""
     clock = SetClock()
     path = tmp_path / "ledger.sqlite"
     old, new = (Budget(path, HOST, key, Limits(window_seconds=86_400), clock) for key in ("old-key", "new-key"))
@@ -101,7 +101,7 @@ def test_rows_of_keys_no_longer_used_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0, 16, 100, 5_000])
 def test_truncated_ledger_is_not_an_empty_budget(ledger: Path, kept: int) -> None:
-    """A ledger cut short anywhere, even to nothing, is refused with the remedy and when that is safe."""
+    """A ledger cut short anywhere, even to nothing, is refused; the message has the remedy and when it is safe."""
     ledger.write_bytes(ledger.read_bytes()[:kept])
     with pytest.raises(SettingsError, match=r"damaged .* 100 s without a request .* delete the file; not sooner"):
         Budget(ledger, HOST, KEY, LIMITS)
@@ -109,7 +109,7 @@ def test_truncated_ledger_is_not_an_empty_budget(ledger: Path, kept: int) -> Non
 
 @pytest.mark.parametrize("content", [b"{}", b"SQLite format 3\0", bytes(8_192)])
 def test_other_content_is_not_an_empty_budget(ledger: Path, content: bytes) -> None:
-    """A file with something else in it, or wiped, is refused; so it is when that happens during a run."""
+    """A file with other content, or with zeros, is refused, even if that happens during a run."""
     budget = Budget(ledger, HOST, KEY, LIMITS)
     ledger.write_bytes(content)
     with pytest.raises(SettingsError, match="damaged"):
@@ -132,7 +132,7 @@ def test_another_programs_database_is_refused_untouched(tmp_path: Path) -> None:
 
 
 def test_every_page_wiped_is_noticed(ledger: Path) -> None:
-    """Whichever page a disk loses, the ledger is refused rather than read as an empty one."""
+    """Whichever page the disk loses, the ledger is refused and not read as an empty one."""
     whole = ledger.read_bytes()
     for start in range(0, len(whole), 4_096):
         ledger.write_bytes(whole[:start] + bytes(4_096) + whole[start + 4_096 :])
@@ -141,7 +141,7 @@ def test_every_page_wiped_is_noticed(ledger: Path) -> None:
 
 
 def test_scribbled_bytes_lose_no_request(ledger: Path) -> None:
-    """Random bytes anywhere in the file give an error with a remedy, or a ledger that still counts every request."""
+    """With random bytes flipped anywhere in the file there is an error, or the ledger still counts every request."""
     whole = ledger.read_bytes()
     randomness = random.Random(1)
     refused = 0
@@ -159,7 +159,7 @@ def test_scribbled_bytes_lose_no_request(ledger: Path) -> None:
 
 
 def test_vanished_ledger_does_not_come_back_empty(ledger: Path) -> None:
-    """A ledger deleted while a run has it is an error of that run, not a new budget."""
+    """A ledger deleted during a run is an error of that run, not a new budget."""
     budget = Budget(ledger, HOST, KEY, LIMITS)
     ledger.unlink()
     with pytest.raises(SettingsError, match="cannot be opened"), budget.slot():
@@ -168,7 +168,7 @@ def test_vanished_ledger_does_not_come_back_empty(ledger: Path) -> None:
 
 
 def test_path_that_cannot_be_a_file_is_named(tmp_path: Path) -> None:
-    """A folder in the file's place, and a file in the folder's place, are refused by name."""
+    """A folder in the file's place, or a file in the folder's place, is refused, and the message names it."""
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file" / "ledger.sqlite", tmp_path / "file" / "deeper" / "ledger.sqlite"):
         with pytest.raises(SettingsError, match=r"cannot be opened or written: .* safe to name another") as caught:
@@ -177,7 +177,7 @@ def test_path_that_cannot_be_a_file_is_named(tmp_path: Path) -> None:
 
 
 def test_ledger_of_another_user_is_refused(ledger: Path) -> None:
-    """Without the right to write the file or its folder, the run ends before its first request, saying so."""
+    """Without the right to write the file or its folder, the run ends with an error before its first request."""
     ledger.chmod(0o400)
     ledger.parent.chmod(0o500)
     script = """
@@ -205,7 +205,7 @@ for name in ("ledger.sqlite", "new.sqlite"):
 
 
 def test_usage_and_waiting_while_another_program_writes(ledger: Path) -> None:
-    """With a write transaction open elsewhere, usage answers at once as of before it, and a slot waits for its end."""
+    """While another program writes, usage answers at once with the state before it, and a slot waits for its end."""
     budget = Budget(ledger, HOST, KEY, LIMITS)
     with subprocess.Popen(
         [sys.executable, "-c", HOLDS_LOCK, str(ledger), "IMMEDIATE"],
@@ -225,8 +225,8 @@ def test_usage_and_waiting_while_another_program_writes(ledger: Path) -> None:
     assert budget.usage().used == 3
 
 
-def test_ledger_locked_for_good_is_told(ledger: Path) -> None:
-    """A program that hangs while it has the whole file ends the waiting, with progress kept and the file named."""
+def test_ledger_locked_for_good_is_an_error(ledger: Path) -> None:
+    """If another program keeps the file locked, the wait ends with `StoppedEarly`, which names the file."""
     budget = Budget(ledger, HOST, KEY, LIMITS)
     with closing(sqlite3.connect(ledger, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -237,7 +237,7 @@ def test_ledger_locked_for_good_is_told(ledger: Path) -> None:
 
 
 def test_ledger_is_the_same_file_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path is fixed when the budget is opened, and odd characters in it are taken as they are."""
+    """A relative path is resolved when the budget is opened, and its odd characters have no special meaning."""
     monkeypatch.chdir(tmp_path)
     budget = Budget(Path("a b?mode=memory#é%20.sqlite"), HOST, KEY, LIMITS)
     monkeypatch.chdir("/")

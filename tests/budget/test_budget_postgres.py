@@ -1,4 +1,4 @@
-"""The ledger in Postgres: its clock, its sessions, and what breaks while it is used."""
+"""The ledger in Postgres: its clock, its sessions, and failures during use."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from pipelines.budget import CLOCK_RATE_MARGIN, Budget, Limits
-from pipelines.budget.postgres import STAND_IN_SECONDS
+from pipelines.budget.postgres import STANDBY_SECONDS
 from pipelines.errors import BudgetSpent, SettingsError, StoppedEarly
 from tests.budget.test_budget import spend, until
 from tests.support.ledgers import (
@@ -23,11 +23,11 @@ from tests.support.ledgers import (
     SetClock,
     empty_postgres,
     execute,
+    fail_over,
     postgres_url,
     server,
     set_clock_postgres,
     set_database_clock,
-    stand_in,
 )
 
 HOLD = 100 * CLOCK_RATE_MARGIN
@@ -52,14 +52,14 @@ def place() -> Iterator[Place]:
 
 @contextmanager
 def held(statement: str, *values: object) -> Iterator[Any]:
-    """Another program that has run a statement and not committed."""
+    """Another program that has run a statement and has not committed."""
     with closing(psycopg2.connect(postgres_url())) as connection, connection.cursor() as cursor:
         cursor.execute(statement, values or None)
         yield cursor
 
 
 def wait_for_rows(statement: str) -> list[tuple[Any, ...]]:
-    """What a statement finds, once it finds something; fails after ten seconds."""
+    """A statement's rows, as soon as there are any; fails after ten seconds."""
     deadline = time.monotonic() + 10
     while not (rows := execute(statement)):
         assert time.monotonic() < deadline
@@ -68,7 +68,7 @@ def wait_for_rows(statement: str) -> list[tuple[Any, ...]]:
 
 
 def test_clock_set_back_costs_the_time_between_two_looks(place: Place) -> None:
-    """Set back by any amount, and again, nothing comes free early, and the wait goes on from where it was last seen."""
+    """Setting the clock back, even twice, frees nothing early; the wait goes on from where the last look left it."""
     budget = place.open()
     spend(budget, 4)
     budget.block(60)
@@ -86,7 +86,7 @@ def test_clock_set_back_costs_the_time_between_two_looks(place: Place) -> None:
 
 
 def test_clock_set_back_shortens_no_block(place: Place) -> None:
-    """A 429's block counts by the same clock."""
+    """A block after a 429 counts by the same clock."""
     budget = place.open()
     budget.block(60)
     set_database_clock(-1e4)
@@ -94,23 +94,23 @@ def test_clock_set_back_shortens_no_block(place: Place) -> None:
     until(budget, interactive=True)
 
 
-@pytest.mark.parametrize("ahead", [STAND_IN_SECONDS, -1e6])
-def test_stand_in_frees_nothing_early(place: Place, ahead: float) -> None:
-    """A server that takes over with its clock a little ahead, or anywhere behind, lengthens the wait and no more."""
+@pytest.mark.parametrize("ahead", [STANDBY_SECONDS, -1e6])
+def test_standby_frees_nothing_early(place: Place, ahead: float) -> None:
+    """A standby that takes over with its clock a little ahead, or any time behind, only lengthens the wait."""
     budget = place.open()
     spend(budget, 4)
     place.clock.advance(HOLD - 1)
     until(budget)
-    stand_in(ahead)
-    assert 0.99 < budget.usage().next_at - place.clock.wall < 1.01 + STAND_IN_SECONDS
+    fail_over(ahead)
+    assert 0.99 < budget.usage().next_at - place.clock.wall < 1.01 + STANDBY_SECONDS
     place.clock.advance(0.98)
     until(budget)
-    place.clock.advance(0.04 + STAND_IN_SECONDS)
+    place.clock.advance(0.04 + STANDBY_SECONDS)
     spend(budget, 4)
 
 
-def test_clock_set_forward_does_what_is_said_of_it(place: Place) -> None:
-    """What the ledger's docstring admits: a step forward counts as time that passed, and the time after it right."""
+def test_clock_set_forward_counts_as_passed_time(place: Place) -> None:
+    """A step forward counts as passed time, as the module's docstring says; the time after it counts correctly."""
     budget = place.open()
     spend(budget, 4)
     set_database_clock(60)
@@ -119,7 +119,7 @@ def test_clock_set_forward_does_what_is_said_of_it(place: Place) -> None:
 
 @pytest.mark.parametrize("shift", [-7_200.0, 7_200.0])
 def test_hosts_whose_clocks_differ_share_one_budget(place: Place, shift: float) -> None:
-    """Two hosts hours apart, each on a boot of its own, count one window, and each is told the instant by its clock."""
+    """Two hosts whose clocks are hours apart share one window, and each gets the next instant in its own time."""
     here = place.clock
     there = SetClock(here.wall + shift, uptime=9.0, boot="of the other host")
     budget, other = place.open(), Budget(place.address, HOST, place.key, LIMITS, there)
@@ -133,7 +133,7 @@ def test_hosts_whose_clocks_differ_share_one_budget(place: Place, shift: float) 
 
 
 def test_keys_no_longer_used_go(place: Place) -> None:
-    """Two days after its last request a key leaves nothing, though only other keys are used; no window's are lost."""
+    """Two days after its last request nothing is left of a key, even if only others are used; before, all counts."""
     old = place.open(Limits(window_seconds=86_400), key="old-key")
     spend(old, 3)
     place.clock.advance(86_480)
@@ -147,7 +147,7 @@ def test_keys_no_longer_used_go(place: Place) -> None:
 
 
 def test_sessions_end_with_their_slots(url: str) -> None:
-    """A slot holds one session and one lock while its request is under way; after it there is none of either."""
+    """A slot holds one session and one lock while its request is under way, and neither afterwards."""
     budget = Budget(url, HOST, KEY, LIMITS)
     of_ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'calls'"
     with budget.slot(), budget.slot():
@@ -162,13 +162,13 @@ def test_sessions_end_with_their_slots(url: str) -> None:
 
 
 def test_lost_session_is_no_answer_lost(place: Place) -> None:
-    """A request whose session ended counts as of a dead sender, until its answer is in: then from that on."""
+    """A request whose session ends counts as a dead sender's until its answer comes; then it counts from the answer."""
     budget = place.open()
     with budget.slot():
         (row_id,) = place.under_way()
         place.lose(row_id)
         assert (budget.usage().used, budget.usage().in_flight) == (1, 0)
-        spend(budget, 1)  # this one writes down what it sees
+        spend(budget, 1)  # this request writes down the death
         place.clock.advance(99)
     place.clock.advance(HOLD - 0.01)
     assert budget.usage().used == 1
@@ -177,8 +177,8 @@ def test_lost_session_is_no_answer_lost(place: Place) -> None:
 
 
 @pytest.mark.parametrize("ends", ["answered", "failed"])
-def test_answer_after_its_row_was_forgotten_counts(place: Place, ends: str) -> None:
-    """A request taken for dead and forgotten since is counted again when it ends after all."""
+def test_answer_after_its_entry_was_forgotten_counts(place: Place, ends: str) -> None:
+    """A request that was taken for dead and forgotten counts again when it ends."""
     budget = place.open()
     slot = budget.slot()
     slot.__enter__()
@@ -195,7 +195,7 @@ def test_answer_after_its_row_was_forgotten_counts(place: Place, ends: str) -> N
 
 
 def test_server_restarted_between_and_during_requests(url: str) -> None:
-    """A restart loses no request: those before it count on, one under way too, and the next finds its slot."""
+    """A restart of the server loses no request, ended or under way, and the next request gets its slot."""
     budget = Budget(url, HOST, KEY, LIMITS)
     spend(budget, 1)
     slots = [budget.slot(), budget.slot()]
@@ -218,7 +218,7 @@ def test_server_restarted_between_and_during_requests(url: str) -> None:
 
 @pytest.mark.parametrize("at", ["lock", "write", "commit"])
 def test_connection_lost_in_the_middle_of_a_reservation(url: str, at: str) -> None:
-    """Wherever it breaks off, nothing is sent, that is told as passing, and no slot is lost."""
+    """Wherever the connection breaks, nothing is sent, the error is a temporary one, and no slot is lost."""
     budget = Budget(url, HOST, KEY, LIMITS)
     blockers = {"lock": TAKE_LOCK, "write": "LOCK TABLE calls_ledger.requests IN SHARE MODE"}
     if at == "commit":
@@ -246,7 +246,7 @@ def test_connection_lost_in_the_middle_of_a_reservation(url: str, at: str) -> No
 
 @pytest.mark.usefixtures("url")
 def test_waiting_for_the_lock_neither_frees_nor_hides_anything() -> None:
-    """Who waited for another's reservation sees it, whatever isolation the server's default is."""
+    """A caller that waited for another's reservation sees it, whatever the server's default isolation."""
     strict = postgres_url(options="&options=-cdefault_transaction_isolation%3Dserializable")
     budget = Budget(strict, HOST, KEY, LIMITS)
     spend(budget, 1)
@@ -264,7 +264,7 @@ def test_waiting_for_the_lock_neither_frees_nor_hides_anything() -> None:
 
 
 def test_time_is_read_after_the_lock(place: Place) -> None:
-    """What came free during the wait for the lock is free, and an answer is not stamped with the time before it."""
+    """Slots freed during the wait for the lock are free, and an answer is not stamped with an earlier time."""
     budget = place.open()
     spend(budget, 4)
     lock = sha256(f"{HOST}\0{place.key}".encode()).digest()[:8]
@@ -278,7 +278,7 @@ def test_time_is_read_after_the_lock(place: Place) -> None:
 
 @pytest.mark.usefixtures("url")
 def test_commits_are_durable_whatever_the_servers_defaults() -> None:
-    """Each write waits for the disk, may write, and is not cut short, though the login's defaults say otherwise."""
+    """Each write waits for the disk, may write, and has no time-out, although the login's defaults say otherwise."""
     execute("DROP ROLE IF EXISTS hasty")
     execute("CREATE ROLE hasty SUPERUSER LOGIN")
     for default in ("synchronous_commit = off", "default_transaction_read_only = on", "statement_timeout = '1h'"):

@@ -1,6 +1,6 @@
 """The promise with real processes over real HTTP, against a server that counts requests as they arrive.
 
-This file is also the program those processes run: `python -m tests.test_budget_processes <job> <arguments>`.
+The processes run this very file: `python -m tests.budget.test_budget_processes <job> <ledger> <arguments>`.
 """
 
 import json
@@ -30,7 +30,7 @@ HOST, KEY = "127.0.0.1", "a-key-that-nobody-has"
 
 
 class CountingServer(ThreadingHTTPServer):
-    """Allows 20 requests in any 2 s by arrival; the network and the work take up to half a second each."""
+    """Allows 20 arrivals in any 2 s. A request takes up to half a second to arrive and as long to be answered."""
 
     daemon_threads = True
     request_queue_size = 100
@@ -39,12 +39,12 @@ class CountingServer(ThreadingHTTPServer):
         super().__init__((HOST, 0), CountingHandler)
         self.arrivals: list[float] = []
         self.refused = 0
-        self.seen = 0  # sent to the server, though perhaps not arrived yet
+        self.seen = 0  # sent, but perhaps not arrived yet
         self.slowest_seconds = 0.5
         self.lock = threading.Lock()
 
     def admit(self) -> bool:
-        """Counts one arrival, as the PBX does: it is refused if the window before it is full."""
+        """Count one arrival as the PBX does: refuse it if the window before it is full."""
         with self.lock:
             now = time.monotonic()
             self.arrivals.append(now)
@@ -53,17 +53,17 @@ class CountingServer(ThreadingHTTPServer):
             return not full
 
     def worst_window(self) -> int:
-        """The most arrivals in any window, both its ends included."""
+        """The largest number of arrivals in any window, both ends included."""
         with self.lock:
             times = sorted(self.arrivals)
         return max(sum(first <= one <= first + LIMITS.window_seconds for one in times) for first in times)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed is no error of the server's."""
+        """Ignore clients that were killed."""
 
 
 class CountingHandler(BaseHTTPRequestHandler):
-    """Answers any GET with 200 or 429, after a random time on either side of the arrival."""
+    """Answers any GET with 200 or 429, after a random time before and after the arrival."""
 
     server: CountingServer
 
@@ -78,7 +78,7 @@ class CountingHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -94,13 +94,13 @@ def server() -> Iterator[CountingServer]:
 
 @pytest.fixture(params=ENGINES)
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where there is no ledger yet, of either kind."""
+    """The address for a new ledger of either kind."""
     return str(tmp_path / "ledger.sqlite") if request.param == "sqlite" else empty_postgres()
 
 
 @pytest.fixture
 def start(ledger: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts this file's jobs as processes on one ledger; none of them outlives its test."""
+    """Start this file's jobs as processes on one ledger; kill them when the test ends."""
     started: list[subprocess.Popen[str]] = []
 
     def start(job: str, *arguments: object) -> subprocess.Popen[str]:
@@ -115,14 +115,14 @@ def start(ledger: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def result(process: subprocess.Popen[str]) -> Any:
-    """What a job printed, once it has ended well."""
+    """The output of a job that must end with 0."""
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     return json.loads(output)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Returns once the condition holds; fails after ten seconds."""
+    """Return as soon as the condition holds; fail after ten seconds."""
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
@@ -130,7 +130,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_four_processes_never_see_a_429(server: CountingServer, start: Callable[..., subprocess.Popen[str]]) -> None:
-    """Four processes of four threads send 64 requests as fast as the budget lets them: none refused, none too many."""
+    """Four processes with four threads each send 64 requests as fast as the budget allows; none is refused."""
     senders = [start("send", server.server_port, 16, 4) for _ in range(4)]
     assert [result(sender) for sender in senders] == [{"200": 16}] * 4
     assert len(server.arrivals) == 64
@@ -141,7 +141,7 @@ def test_four_processes_never_see_a_429(server: CountingServer, start: Callable[
 def test_killed_process_leaves_the_promise_intact(
     server: CountingServer, start: Callable[..., subprocess.Popen[str]], ledger: str
 ) -> None:
-    """Requests still on their way when their process is killed are counted when they arrive, and were kept room for."""
+    """Requests still on their way when their process is killed keep their slots until they have arrived."""
     server.slowest_seconds = 1.0
     doomed = start("send", server.server_port, 20, 20)
     wait_for(lambda: server.seen >= 15)
@@ -160,7 +160,7 @@ def test_killed_process_leaves_the_promise_intact(
 def test_half_spent_budget_of_an_earlier_run_is_respected(
     server: CountingServer, start: Callable[..., subprocess.Popen[str]], ledger: str
 ) -> None:
-    """What one process spent before it ended is missing from the next one's window."""
+    """Requests that one process spent before it ended count in the next process's window."""
     assert result(start("send", server.server_port, 8, 8)) == {"200": 8}
     assert Budget(ledger, HOST, KEY, LIMITS).usage().left == 12
     assert result(start("send", server.server_port, 20, 20)) == {"200": 20}
@@ -171,7 +171,7 @@ def test_half_spent_budget_of_an_earlier_run_is_respected(
 def test_after_a_foreign_429_every_process_waits(
     server: CountingServer, start: Callable[..., subprocess.Popen[str]], ledger: str
 ) -> None:
-    """From a block to its end nothing leaves any process; then all go on."""
+    """During a block no process sends anything; after it all go on."""
     server.slowest_seconds = 0.05
     budget = Budget(ledger, HOST, KEY, LIMITS)
     senders = [start("send", server.server_port, 15, 1) for _ in range(2)]
@@ -187,7 +187,7 @@ def test_after_a_foreign_429_every_process_waits(
 
 
 def test_racing_processes_take_no_more_than_there_is(start: Callable[..., subprocess.Popen[str]]) -> None:
-    """Four processes of two threads, racing for five slots in each of fifteen budgets, get five of each together."""
+    """Four processes with two threads each race for five slots of each of fifteen budgets and get five of each."""
     racers = [start("race", 15) for _ in range(4)]
     grants = [result(racer) for racer in racers]
     assert [sum(counts) for counts in zip(*grants, strict=True)] == [5] * 15
@@ -196,7 +196,7 @@ def test_racing_processes_take_no_more_than_there_is(start: Callable[..., subpro
 def test_first_processes_make_one_ledger(
     start: Callable[..., subprocess.Popen[str]], ledger: str, tmp_path: Path
 ) -> None:
-    """Processes that find no ledger, all at once, end up with one and lose no request."""
+    """Processes that all start without a ledger create one together and lose no request."""
     racers = [start("race", 1) for _ in range(6)]
     assert sum(result(racer)[0] for racer in racers) == 5
     made = [] if "://" in ledger else [Path(ledger), Path(f"{ledger}-journal")]
@@ -204,7 +204,7 @@ def test_first_processes_make_one_ledger(
 
 
 def test_fork_inside_a_slot_leaves_it_to_the_parent(start: Callable[..., subprocess.Popen[str]]) -> None:
-    """A child forked while a request is under way does not end it by leaving the block, and can send on its own."""
+    """A child forked during a request does not settle it by leaving the block, and can send requests of its own."""
     assert result(start("fork")) == {
         "under way after the child": 1,
         "used after the child": 2,
@@ -215,7 +215,7 @@ def test_fork_inside_a_slot_leaves_it_to_the_parent(start: Callable[..., subproc
 def test_child_of_a_dead_process_does_not_keep_its_request_alive(
     start: Callable[..., subprocess.Popen[str]], ledger: str
 ) -> None:
-    """A process killed with a request under way is noticed, though a child that it had forked lives on."""
+    """The death of a process with a request under way is noticed, even if a forked child lives on."""
     doomed = start("orphan")
     assert doomed.stdout is not None
     child = int(doomed.stdout.readline())
@@ -228,7 +228,7 @@ def test_child_of_a_dead_process_does_not_keep_its_request_alive(
 
 
 def send(ledger: str, port: int, count: int, threads: int) -> dict[str, int]:
-    """Sends so many requests, each when the budget lets it; counts the answers by status."""
+    """Send `count` requests, each as soon as the budget allows it; count the answers by status."""
     budget = Budget(ledger, HOST, KEY, LIMITS)
 
     def fetch(_: int) -> str:
@@ -249,7 +249,7 @@ def send(ledger: str, port: int, count: int, threads: int) -> dict[str, int]:
 
 
 def race(ledger: str, budgets: int) -> list[int]:
-    """Takes every slot it can get from budgets of five slots, two threads at a time; counts them by budget."""
+    """Take all slots it can get from budgets of five slots, with two threads; count them by budget."""
 
     def take(budget: Budget) -> int:
         taken = 0
@@ -268,7 +268,7 @@ def race(ledger: str, budgets: int) -> list[int]:
 
 
 def fork(ledger: str) -> dict[str, int]:
-    """Forks inside a slot; the child leaves it, and takes one of its own."""
+    """Fork inside a slot; the child leaves it and takes one of its own."""
     budget = Budget(ledger, HOST, KEY, LIMITS)
     with budget.slot():
         child = os.fork()
@@ -286,7 +286,7 @@ def fork(ledger: str) -> dict[str, int]:
 
 
 def orphan(ledger: str) -> None:
-    """Forks inside a slot, tells the child's pid, and both wait to be killed."""
+    """Fork inside a slot and print the child's pid; both processes then wait to be killed."""
     with Budget(ledger, HOST, KEY, LIMITS).slot():
         child = os.fork()
         if child:

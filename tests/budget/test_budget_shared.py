@@ -1,4 +1,4 @@
-"""A ledger shared by hosts, as its users meet it: settings, rights, secrets, and what is said when it fails."""
+"""A ledger shared by hosts, from a user's side: settings, rights, secrets and error messages."""
 
 import json
 import re
@@ -30,15 +30,15 @@ NOON = datetime(2026, 9, 20, 12, tzinfo=UTC)
 SMALL = {"budget.requests": "10", "budget.window_seconds": "2", "budget.reserve_interactive": "0"}
 MakeSite = Callable[..., Site]
 
-# URL, and what the message has to name.
+# A URL, and what its error message must contain.
 BAD_URLS = [
     (f"postgresql://calls:{PASSWORD}@/ledgers?host=/no-such-folder", "ledgers at /no-such-folder"),
-    (f"postgres://calls:{PASSWORD}@127.0.0.1:1/ledgers", "nothing answers there"),
+    (f"postgres://calls:{PASSWORD}@127.0.0.1:1/ledgers", "no server answers there"),
     (f"postgresql://calls:{PASSWORD}@no-such-host.invalid/ledgers", "no-such-host.invalid"),
     (f"postgresql://calls:{PASSWORD}@two@db.example/ledgers", "percent-encoded"),
     (f"postgresql://calls:{PASSWORD}/two@db.example/ledgers", "percent-encoded"),
-    (f"postgresql://calls:{PASSWORD}%zz@db.example/ledgers", "no Postgres URL such as"),
-    (f"postgresql://calls:{PASSWORD}@db.example/ledgers?ssl=yes", "no Postgres URL such as"),
+    (f"postgresql://calls:{PASSWORD}%zz@db.example/ledgers", "not a Postgres URL such as"),
+    (f"postgresql://calls:{PASSWORD}@db.example/ledgers?ssl=yes", "not a Postgres URL such as"),
     (f"postgress://calls:{PASSWORD}@db.example/ledgers", "begins with postgresql://"),
     (f"postgresql:/calls:{PASSWORD}@db.example/ledgers", "begins with postgresql://"),
     (f"host=db.example password={PASSWORD}", "begins with postgresql://"),
@@ -53,7 +53,7 @@ def url() -> str:
 
 @contextmanager
 def ending_after(seconds: float, hangs: Connection) -> Iterator[None]:
-    """Ends a program that hangs, so that one which waits for it for ever fails its test and does not hang too."""
+    """End a program that hangs, so that a test that waits for it fails and does not hang too."""
     timer = threading.Timer(seconds, hangs.rollback)
     timer.start()
     yield
@@ -63,7 +63,7 @@ def ending_after(seconds: float, hangs: Connection) -> Iterator[None]:
 
 @pytest.mark.parametrize(("bad", "words"), BAD_URLS)
 def test_a_url_that_cannot_be_used(make_site: MakeSite, bad: str, words: str) -> None:
-    """It ends with 78, says why and where to set it, holds no part of the password, and costs no request."""
+    """It ends with 78 and costs no request; the message says why and holds no part of the password."""
     site = make_site(Account("key"), settings={"budget.ledger": bad})
     ran = site.run("budget")
     assert_told(ran, 78, words)
@@ -73,7 +73,7 @@ def test_a_url_that_cannot_be_used(make_site: MakeSite, bad: str, words: str) ->
 
 
 def test_account_does_not_show_its_url(make_site: MakeSite) -> None:
-    """What a debugger or a stray log line shows of an account holds no password; the file is the default still."""
+    """An account's repr holds no password. Without the setting the ledger is a file."""
     site = make_site(Account("key"))
     assert read_accounts()[0].ledger == site.folder / "state" / "ledger.sqlite"
     site.set_setting("budget.ledger", f"postgresql://calls:{PASSWORD}@db.example/ledgers")
@@ -83,7 +83,7 @@ def test_account_does_not_show_its_url(make_site: MakeSite) -> None:
 
 
 def test_hosts_share_a_key(make_site: MakeSite, url: str) -> None:
-    """Two hosts' loads at once, the URL in secrets.toml, see no 429; the budget is one, and in no file."""
+    """Two hosts that load at once, with the URL in secrets.toml, share one budget, make no file and get no 429."""
     tables = {"user_calls": [user_call(NOON - timedelta(minutes=n)) for n in range(300)]}
     account = Account("key", tables, requests=10, window_seconds=2)
     site = make_site(account, settings=SMALL, latency_seconds=0.5, random_latency=True)
@@ -95,18 +95,18 @@ def test_hosts_share_a_key(make_site: MakeSite, url: str) -> None:
     for load in (here, there):
         ended = load.end()
         assert ended.code == 0, ended.err
-    (told,) = json.loads(night.run(site, "budget", "--json").out)["accounts"]
+    (usage,) = json.loads(night.run(site, "budget", "--json").out)["accounts"]
     assert len(site.pbx.arrivals) >= 8
     assert {arrival.status for arrival in site.pbx.arrivals} == {200}
     assert site.pbx.most_in_window(2) <= 10
-    assert told["in_flight"] == 0
-    assert execute("SELECT count(*) >= %s FROM calls_ledger.requests", told["used"]) == [(True,)]
+    assert usage["in_flight"] == 0
+    assert execute("SELECT count(*) >= %s FROM calls_ledger.requests", usage["used"]) == [(True,)]
     assert not list(site.folder.rglob("*.sqlite"))
     assert_truth(site)
 
 
-def test_login_without_rights_is_told_what_to_run(url: str) -> None:
-    """Whether the schema is to be made or another's is to be shared, the message's own SQL is the remedy."""
+def test_login_without_rights_gets_the_sql_to_run(url: str) -> None:
+    """The SQL in the message is the remedy, both to create the schema and to share another login's."""
     execute("DROP ROLE IF EXISTS one; DROP ROLE IF EXISTS other; CREATE ROLE one LOGIN; CREATE ROLE other LOGIN")
     for login, pattern in (("one", r"run: (CREATE [^;]*);"), ("other", r"made it: (.*;)$")):
         with pytest.raises(SettingsError, match=f"may not be used by the login {login} ") as refused:
@@ -127,27 +127,27 @@ def test_password_key_and_host_are_nowhere() -> None:
     spend(budget, 4)
     budget.block(10)
     texts += [repr(execute("SELECT * FROM calls_ledger.requests JOIN calls_ledger.accounts USING (account)"))]
-    told: list[CallsError] = []
+    errors: list[CallsError] = []
 
     def fail() -> None:
         for wrong in (lambda: spend(budget, 1), lambda: Budget(secret + "&port=1", HOST, KEY, LIMITS)):
             with pytest.raises(CallsError) as error:
                 wrong()
-            told.append(error.value)
+            errors.append(error.value)
 
     fail()
     execute("ALTER TABLE calls_ledger.requests DROP COLUMN holder")
     fail()
     execute("DROP SCHEMA calls_ledger CASCADE")
     fail()
-    assert [type(error) for error in told[::2]] == [BudgetSpent, SettingsError, SettingsError]
-    texts += [f"{error!r} {error} {error.__context__!r} {error.__cause__!r}" for error in told]
+    assert [type(error) for error in errors[::2]] == [BudgetSpent, SettingsError, SettingsError]
+    texts += [f"{error!r} {error} {error.__context__!r} {error.__cause__!r}" for error in errors]
     assert not [text for text in texts if PASSWORD in text or KEY in text or HOST in text]
 
 
 @pytest.mark.parametrize("statement", ["DROP SCHEMA calls_ledger CASCADE", "DROP TABLE calls_ledger.accounts CASCADE"])
 def test_vanished_ledger_does_not_come_back_empty(url: str, statement: str) -> None:
-    """A ledger dropped while a run has it is an error of that run, not a new budget."""
+    """A ledger dropped during a run is an error of that run, not a new budget."""
     budget = Budget(url, HOST, KEY, LIMITS)
     spend(budget, 1)
     execute(statement)
@@ -156,8 +156,8 @@ def test_vanished_ledger_does_not_come_back_empty(url: str, statement: str) -> N
             wrong()
 
 
-def test_stand_in_is_refused_until_it_takes_over(url: str) -> None:
-    """A server that follows another cannot hold the ledger and is told to be one; promoted, it goes on counting."""
+def test_standby_is_refused_until_it_is_promoted(url: str) -> None:
+    """A standby cannot hold the ledger, and the message says that it is one; once promoted, it goes on counting."""
     budget = Budget(url, HOST, KEY, LIMITS)
     spend(budget, 2)
     (server().pgdata / "standby.signal").touch()
@@ -171,8 +171,8 @@ def test_stand_in_is_refused_until_it_takes_over(url: str) -> None:
     assert budget.usage().used == 4
 
 
-def test_ledger_locked_for_good_is_told(url: str) -> None:
-    """A program that hangs in the middle of a write ends the waiting, and usage answers at once meanwhile."""
+def test_ledger_locked_for_good_is_an_error(url: str) -> None:
+    """If another program hangs in the middle of a write, a writer gives up and a reader answers at once."""
     spend(Budget(url, HOST, KEY, LIMITS), 1)
     storage = PostgresStorage(url, ACCOUNT, read_clock, write_timeout_seconds=0.3, read_timeout_seconds=0.3)
     ledger = Ledger(storage, ACCOUNT, hold_seconds=100, late_seconds=100)
@@ -192,7 +192,7 @@ def test_ledger_locked_for_good_is_told(url: str) -> None:
 
 
 def test_ledger_stays_small(url: str) -> None:
-    """What is over is removed: after many requests in short windows a window's rows are left."""
+    """Ended entries are removed: after many requests in short windows only one window's rows are left."""
     budget = Budget(url, HOST, KEY, Limits(requests=5, window_seconds=0.05, reserve_interactive=0))
     for _ in range(6):
         spend(budget, 5)

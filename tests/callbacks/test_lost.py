@@ -18,7 +18,7 @@ import pytest
 
 from pipelines.cli.tour import print_tour
 from pipelines.sandbox.account import Account
-from pipelines.sandbox.responses import Row, Style
+from pipelines.sandbox.responses import Style, WireRow
 from pipelines.sandbox.server import SimulatedPBX
 from pipelines.warehouse import Target
 from tests.cli.test_bad_input import KEY, assert_told
@@ -36,7 +36,7 @@ ASK = "[r]ing, [s]kip, [q]uit"
 MakeSite = Callable[..., Site]
 
 
-def given_up(hours: float, seconds: int, number: str | None, queue: str = "Sales") -> Row:
+def given_up(hours: float, seconds: int, number: str | None, queue: str = "Sales") -> WireRow:
     """A queue call abandoned after `seconds`, so many hours ago."""
     start = NOW - timedelta(hours=hours)
     unanswered = {"call_answered_at": None, "answered_by_user_name": None, "status": "abandoned"}

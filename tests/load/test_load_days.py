@@ -8,7 +8,7 @@ import pytest
 from pipelines.errors import PbxUnavailable
 from pipelines.load.pipeline import read_local_state
 from pipelines.sandbox.account import Account
-from pipelines.sandbox.responses import Row, Style
+from pipelines.sandbox.responses import Style, WireRow
 from pipelines.voipcloud import read_coverage
 from pipelines.voipcloud.coverage import DAY, DateRange
 from tests.support.site import Site, as_stored, as_told, assert_days, assert_truth, queue_call, queue_table, user_call
@@ -19,7 +19,7 @@ DAYS = [FIRST.date() + n * DAY for n in range(6)]
 NAMES = ("Sales", "Support")
 
 
-def calls(names: tuple[str, ...] = NAMES) -> list[Row]:
+def calls(names: tuple[str, ...] = NAMES) -> list[WireRow]:
     """Two calls a day and name, an hour apart, but for the fourth day, which only "Support" was called on."""
     return [
         queue_call(FIRST + timedelta(days=n, hours=11 * half, minutes=m), queue_name=name)
@@ -50,7 +50,7 @@ def again(day: date) -> DateRange:
     return DateRange(day, day + DAY)
 
 
-def _day(row: Row) -> date:
+def _day(row: WireRow) -> date:
     start = row["call_start_at"]
     assert isinstance(start, datetime)
     return start.date()

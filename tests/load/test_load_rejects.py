@@ -13,7 +13,7 @@ import pytest
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.faults import ROW_FAULTS
 from pipelines.sandbox.responses import ENDPOINTS as PATHS
-from pipelines.sandbox.responses import Row, Style
+from pipelines.sandbox.responses import Style, WireRow
 from pipelines.voipcloud.coverage import DAY, DateRange
 from pipelines.voipcloud.records import ENDPOINTS
 from tests.support.site import (
@@ -34,7 +34,7 @@ EVERYTHING = DateRange(None, None)
 REJECTING = {"no_start", "garbage_start", "lists", "not_objects"}
 
 
-def calls() -> dict[str, list[Row]]:
+def calls() -> dict[str, list[WireRow]]:
     """Three days of calls at every endpoint, each at a second of its own."""
     starts = [FIRST + timedelta(minutes=37 * n) for n in range(110)]
     return {
@@ -318,7 +318,7 @@ def test_every_way_to_be_bad(make_site: MakeSite, instants: Any) -> None:
     rows = [queue_call(FIRST + timedelta(hours=5 * n), callerid=f"{n:04}") for n in range(2 * len(BAD) + 1)]
     site = make_site(Account("key", {"queue_calls": rows}, Style(instants=instants)))
 
-    def spoil(records: list[Row]) -> list[object]:
+    def spoil(records: list[WireRow]) -> list[object]:
         spoilt = {2 * n: {name: value} for n, (name, value) in enumerate((*BAD, BAD[0]))}
         return [record | spoilt.get(number, {}) for number, record in enumerate(records)]
 

@@ -12,7 +12,7 @@ from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import simulate
 from pipelines.sandbox.callcentre.parameters import CallCentre
 from pipelines.sandbox.clock import scatter
-from pipelines.sandbox.responses import Row, Style
+from pipelines.sandbox.responses import Style, WireRow
 from pipelines.voipcloud.coverage import DAY, DateRange
 from pipelines.voipcloud.records import ENDPOINTS
 from tests.support.site import (
@@ -44,7 +44,7 @@ def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def calls_around(*instants: datetime) -> dict[str, list[Row]]:
+def calls_around(*instants: datetime) -> dict[str, list[WireRow]]:
     """Calls for some days before and after each instant, close together near it, on the edges of days, and alike."""
     starts: list[datetime] = []
     for at in instants:
@@ -90,7 +90,7 @@ def assert_all_and_again(site: Site, day: date) -> None:
     assert_truth(site)
 
 
-def _start(row: Row) -> datetime:
+def _start(row: WireRow) -> datetime:
     start = row["call_start_at"]
     assert isinstance(start, datetime)
     return start

@@ -1,4 +1,4 @@
-"""The simulated call centre: its three lists agree with each other, and show all that the API can say."""
+"""The simulated call centre: its three lists are consistent and hold every kind of record that the API has."""
 
 import math
 import re
@@ -42,8 +42,8 @@ def month() -> dict[str, Rows]:
     return {name: table.to_pylist() for name, table in simulate(CallCentre(days=60, seed=2)).items()}
 
 
-def test_columns_are_the_wires(year: dict[str, pa.Table]) -> None:
-    """Each table has the API's fields, in its order, with its types and whole seconds."""
+def test_columns_are_the_apis(year: dict[str, pa.Table]) -> None:
+    """Each table has the API's fields in its order, with its types and whole seconds."""
     instant = pa.timestamp("us", tz="UTC")
     assert {name: dict(zip(t.column_names, t.schema.types, strict=True)) for name, t in year.items()} == {
         "user_calls": {
@@ -64,8 +64,8 @@ def test_columns_are_the_wires(year: dict[str, pa.Table]) -> None:
             assert not (table[name].cast(pa.int64()).to_numpy() % 1_000_000).any()
 
 
-def test_a_year_shows_everything_the_api_can_say(year: dict[str, pa.Table]) -> None:
-    """Every status with its nulls, both directions, talk and none, every way to hide a number, in every list."""
+def test_a_year_has_every_kind_of_record(year: dict[str, pa.Table]) -> None:
+    """The lists have every status with its nulls, both directions, talk and none, and every kind of hidden number."""
     for table in (year["queue_calls"], year["ringgroup_calls"]):
         patterns = zip(
             table["status"].to_pylist(),
@@ -89,14 +89,14 @@ def test_a_year_shows_everything_the_api_can_say(year: dict[str, pa.Table]) -> N
 
 
 def test_rows_are_newest_first_within_the_days_and_in_order(year: dict[str, pa.Table]) -> None:
-    """Starts never rise down a table, lie within the days, and come before answers, which come before ends."""
+    """Rows are sorted by start, newest first; starts lie within the days; start ≤ answer ≤ end."""
     zone = ZoneInfo("Australia/Sydney")
     first, last = (datetime(y, 1, 1, tzinfo=zone).timestamp() for y in (2025, 2026))
     for table in year.values():
         starts, ends = seconds(table["call_start_at"]), seconds(table["call_finished_at"])
         assert (np.diff(starts) <= 0).all()
         assert first <= starts[-1]
-        assert starts[0] < last + 600  # overflow, or a ringing agent, may come a little late
+        assert starts[0] < last + 600  # an overflow, or a phone that starts to ring, may come a little later
         assert (starts <= ends).all()
         if "call_answered_at" in table.column_names:
             answers = seconds(table["call_answered_at"])
@@ -107,8 +107,8 @@ def test_rows_are_newest_first_within_the_days_and_in_order(year: dict[str, pa.T
             assert (table["conversation_duration"].to_numpy() <= ends - starts).all()
 
 
-def test_numbers_are_nobodys(year: dict[str, pa.Table]) -> None:
-    """Every number is from a range reserved for fiction, an extension of the centre, or hidden."""
+def test_no_number_has_a_subscriber(year: dict[str, pa.Table]) -> None:
+    """Every number comes from a range reserved for fiction, or is an extension of the centre, or is hidden."""
     extensions = set(staffed(CallCentre()).extensions.values())
     inside = {"from_number": extensions, "to_number": extensions}
     for table in year.values():
@@ -118,16 +118,16 @@ def test_numbers_are_nobodys(year: dict[str, pa.Table]) -> None:
             assert all(n in known or RESERVED.fullmatch(n) for n in table[column].unique().to_pylist())
 
 
-def visits_of(told: dict[str, Rows]) -> Rows:
-    """Queue and ring-group calls together, with `place` for the name."""
+def visits_of(lists: dict[str, Rows]) -> Rows:
+    """Queue and ring-group calls together, with the name in `place`."""
     return [
         row | {"place": row.get("queue_name") or row["ring_group_name"]}
-        for row in told["queue_calls"] + told["ringgroup_calls"]
+        for row in lists["queue_calls"] + lists["ringgroup_calls"]
     ]
 
 
 def test_answered_visits_are_inbound_calls_of_their_users(month: dict[str, Rows]) -> None:
-    """Each answered visit is one inbound call of who answered, as long; the others rang for the lost."""
+    """Each answered visit is one inbound call of its user, equally long; the other inbound calls rang in vain."""
     visits = visits_of(month)
     numbers = {number for place in staffed(CallCentre()).places for number in place.numbers}
     answered = Counter(
@@ -147,7 +147,7 @@ def test_answered_visits_are_inbound_calls_of_their_users(month: dict[str, Rows]
 
 
 def test_nobody_talks_twice_at_once(month: dict[str, Rows]) -> None:
-    """A user's conversations never overlap, whichever list brought them."""
+    """A user's conversations never overlap, in whichever list they are."""
     talks = defaultdict(list)
     for call in month["user_calls"]:
         began = call["call_finished_at"] - timedelta(seconds=call["conversation_duration"])
@@ -160,7 +160,7 @@ def test_nobody_talks_twice_at_once(month: dict[str, Rows]) -> None:
 
 
 def test_nobody_is_idle_while_callers_wait(month: dict[str, Rows]) -> None:
-    """A caller left to wait found no member of the queue without a call."""
+    """While a caller waits, every member of the queue is in a call."""
     members = {place.name: place.members for place in staffed(CallCentre()).places}
     busy = defaultdict(list)
     for call in month["user_calls"]:
@@ -177,7 +177,7 @@ def test_nobody_is_idle_while_callers_wait(month: dict[str, Rows]) -> None:
 
 
 def test_timed_out_callers_go_on_to_the_overflow(month: dict[str, Rows]) -> None:
-    """A time-out enters the overflow, the same caller on the same number, in the second it ends; nothing else does."""
+    """At a time-out the same caller enters the overflow on the same number in the same second, and nobody else does."""
     places = {place.name: place for place in staffed(CallCentre()).places}
     visits = visits_of(month)
     key = ("callerid", "inbound_number")
@@ -194,15 +194,15 @@ def test_timed_out_callers_go_on_to_the_overflow(month: dict[str, Rows]) -> None
 
 
 def test_lost_callers_ring_again_and_are_called_back() -> None:
-    """Of the lost, the share set rings again within minutes, and agents call known numbers back when they are free."""
-    told = {name: t.to_pylist() for name, t in simulate(CallCentre(days=120, anonymous_share=0.1)).items()}
+    """The set share of lost callers rings again within minutes, and free agents call known numbers back."""
+    lists = {name: t.to_pylist() for name, t in simulate(CallCentre(days=120, anonymous_share=0.1)).items()}
     places = {place.name: place for place in staffed(CallCentre()).places}
-    visits = [v for v in visits_of(told) if v["callerid"] not in ANONYMOUS]
+    visits = [v for v in visits_of(lists) if v["callerid"] not in ANONYMOUS]
     tries, callbacks = defaultdict(list), defaultdict(list)
     for visit in visits:
         if visit["inbound_number"] in places[visit["place"]].numbers:
             tries[visit["callerid"], visit["inbound_number"]].append(visit["call_start_at"])
-    for call in told["user_calls"]:
+    for call in lists["user_calls"]:
         if not call["is_inbound"]:
             callbacks[call["to_number"]].append(call["call_start_at"])
     lost = [
@@ -221,8 +221,8 @@ def test_lost_callers_ring_again_and_are_called_back() -> None:
     assert not ANONYMOUS & callbacks.keys()
 
 
-def test_internal_calls_stand_in_both_lists(month: dict[str, Rows]) -> None:
-    """A call between users is outbound for one, inbound for the other, with the same numbers, span and talk."""
+def test_internal_calls_are_in_both_users_lists(month: dict[str, Rows]) -> None:
+    """A call between users is outbound for one and inbound for the other, with the same numbers and times."""
     names = {extension: name for name, extension in staffed(CallCentre()).extensions.items()}
     halves: dict[int, Counter[Any]] = {0: Counter(), 1: Counter()}
     for call in month["user_calls"]:
@@ -234,17 +234,17 @@ def test_internal_calls_stand_in_both_lists(month: dict[str, Rows]) -> None:
 
 
 def test_one_seed_one_history() -> None:
-    """The same centre gives identical tables; another seed gives others."""
+    """The same centre gives equal tables; another seed gives different tables."""
     centre = CallCentre(days=7)
-    told, again, other = simulate(centre), simulate(centre), simulate(replace(centre, seed=2))
-    for name, table in told.items():
+    lists, again, other = simulate(centre), simulate(centre), simulate(replace(centre, seed=2))
+    for name, table in lists.items():
         assert table.equals(again[name])
         assert not table.equals(other[name])
 
 
 @pytest.mark.parametrize(("calls_per_day", "days"), [(60, 90), (600, 30), (10_000, 5)])
 def test_staff_suits_the_volume(calls_per_day: float, days: int) -> None:
-    """Whatever the volume, the default staff answers most calls, loses some, and the volume is what was asked."""
+    """At any volume the default staff answers most calls and loses some, and the volume is the one set."""
     centre = CallCentre(calls_per_day=calls_per_day, days=days, first_day=date(2025, 2, 3))
     calls = simulate(centre)["queue_calls"]
     answered = calls["status"].to_pylist().count("answered") / calls.num_rows
@@ -255,23 +255,23 @@ def test_staff_suits_the_volume(calls_per_day: float, days: int) -> None:
 
 
 def test_nobody_dials_after_the_last_day() -> None:
-    """However many are lost before midnight, no caller rings again, and no agent calls back, on the day after."""
+    """However many callers are lost before midnight, nobody rings again or calls back on the next day."""
     centre = CallCentre(days=1, calls_per_day=500, hour_weights=(1.0,) * 168, redial_share=1.0)
     few = (Queue("Few", ("+61255500000",), ("Zoë Müller",), patience_seconds=20.0, timeout_seconds=60.0),)
-    told = simulate(replace(centre, queues=few))
+    lists = simulate(replace(centre, queues=few))
     midnight = datetime(2025, 1, 2, tzinfo=ZoneInfo(centre.timezone))
-    assert told["queue_calls"]["call_start_at"][0].as_py() < midnight
-    assert all(c["call_start_at"] < midnight for c in told["user_calls"].to_pylist() if not c["is_inbound"])
+    assert lists["queue_calls"]["call_start_at"][0].as_py() < midnight
+    assert all(c["call_start_at"] < midnight for c in lists["user_calls"].to_pylist() if not c["is_inbound"])
 
 
 def test_no_days_no_calls() -> None:
-    """A centre that never opens gives the same tables without rows."""
-    told, some = simulate(CallCentre(days=0)), simulate(CallCentre(days=1))
-    assert all(table.num_rows == 0 and table.schema == some[name].schema for name, table in told.items())
+    """A centre with no days gives the same tables without rows."""
+    lists, some = simulate(CallCentre(days=0)), simulate(CallCentre(days=1))
+    assert all(table.num_rows == 0 and table.schema == some[name].schema for name, table in lists.items())
 
 
 def test_a_year_takes_seconds() -> None:
-    """A year of 200,000 queue calls is simulated in less than 15 s of processor time."""
+    """The simulation of a year with 200,000 queue calls takes less than 15 s of processor time."""
     began = time.process_time()
     assert simulate(CallCentre(calls_per_day=650))["queue_calls"].num_rows > 200_000
     assert time.process_time() - began < 15
@@ -289,6 +289,6 @@ def test_a_year_takes_seconds() -> None:
     ],
 )
 def test_parts_that_do_not_fit_are_refused(change: dict[str, Any], complaint: str) -> None:
-    """A centre that cannot be simulated is refused with what is wrong."""
+    """A centre that cannot be simulated is refused with the reason."""
     with pytest.raises(ValueError, match=complaint):
         CallCentre(**change)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipelines.sandbox.callcentre import CallCentre, Queue, simulate
 
 Floats = NDArray[np.float64]
-FIRST_CALLS_ONLY = CallCentre(  # nobody rings twice, users make no calls: arrivals are all there is
+FIRST_CALLS_ONLY = CallCentre(  # nobody rings twice and users make no calls, so all calls are arrivals
     queues=(Queue("Only", ("+61255500000",), ("Zoë Müller",), patience_seconds=30.0),),
     redial_share=0.0,
     callback_share=0.0,
@@ -25,7 +25,7 @@ FIRST_CALLS_ONLY = CallCentre(  # nobody rings twice, users make no calls: arriv
 
 
 def plain(agents: int, calls_per_hour: float, patience_hours: float = math.inf) -> CallCentre:
-    """One queue as in the textbooks, some 150,000 calls; talk takes an hour, so that whole seconds do not matter."""
+    """One textbook queue with about 150,000 calls. Talks take an hour, so that whole seconds do not matter."""
     names = tuple(f"Agent {i}" for i in range(agents))
     queue = Queue("Only", ("+61255500000",), names, talk_seconds=3600.0, patience_seconds=3600 * patience_hours)
     return replace(
@@ -47,7 +47,7 @@ def seconds(column: pa.ChunkedArray) -> Floats:
 
 
 def run_plain(centre: CallCentre) -> tuple[Floats, NDArray[np.bool_]]:
-    """Waits in hours, and which callers gave up, in order of arrival."""
+    """In order of arrival: waits in hours, and which callers gave up."""
     calls = simulate(centre)["queue_calls"]
     given_up = calls["status"].to_numpy() == "abandoned"
     left = np.where(given_up, seconds(calls["call_finished_at"]), seconds(calls["call_answered_at"]))
@@ -55,8 +55,8 @@ def run_plain(centre: CallCentre) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def assert_mean(values: Floats, theory: float) -> None:
-    """Hold the mean to theory within 3.5 standard errors, by 40 batch means; an error over 10 % would prove nothing."""
-    settled = values[len(values) // 20 :]  # the centre opens empty
+    """Assert that the mean is within 3.5 standard errors of theory, by 40 batch means; the error must be below 10 %."""
+    settled = values[len(values) // 20 :]  # without the start, when the centre is empty
     means = np.array([batch.mean() for batch in np.array_split(settled, 40)])
     error = means.std(ddof=1) / math.sqrt(40)
     assert error < 0.1 * theory
@@ -65,8 +65,8 @@ def assert_mean(values: Floats, theory: float) -> None:
 
 @pytest.mark.parametrize(("agents", "calls_per_hour"), [(10, 7.0), (10, 8.5), (3, 2.4)])
 def test_patient_callers_wait_as_erlang_c_says(agents: int, calls_per_hour: float) -> None:
-    """In an M/M/c queue the share that waits, the mean wait, and its exponential tail are Erlang's."""
-    load = calls_per_hour  # erlangs, talk lasting an hour
+    """In an M/M/c queue the share that waits, the mean wait and the exponential tail are those of Erlang C."""
+    load = calls_per_hour  # in erlangs, because a talk takes an hour
     tail = load**agents / math.factorial(agents) * agents / (agents - load)
     must_wait = tail / (sum(load**k / math.factorial(k) for k in range(agents)) + tail)
     spare = agents - calls_per_hour
@@ -74,11 +74,11 @@ def test_patient_callers_wait_as_erlang_c_says(agents: int, calls_per_hour: floa
     assert not given_up.any()
     assert_mean((waits > 0).astype(float), must_wait)
     assert_mean(waits, must_wait / spare)
-    assert_mean((waits > 1 / spare).astype(float), must_wait / math.e)  # true only of first come, first served
+    assert_mean((waits > 1 / spare).astype(float), must_wait / math.e)  # true only if first come is first served
 
 
 def erlang_a(agents: int, calls_per_hour: float, patience_hours: float) -> tuple[float, float, float]:
-    """Share that waits, share that gives up, mean wait of all, in an M/M/c+M queue: a birth-death process."""
+    """The share that waits, the share that gives up and the mean wait of all, in an M/M/c+M queue (birth-death)."""
     weights = [1.0]
     for present in range(1, 500):
         leaving = min(present, agents) + max(present - agents, 0) / patience_hours
@@ -89,7 +89,7 @@ def erlang_a(agents: int, calls_per_hour: float, patience_hours: float) -> tuple
 
 
 def test_impatient_callers_give_up_as_erlang_a_says() -> None:
-    """In an M/M/c+M queue abandonment and waits are Erlang A's, under and over capacity, and fewer agents lose more."""
+    """In an M/M/c+M queue, under and over capacity, abandonment and waits are Erlang A's; fewer agents lose more."""
     lost = []
     for agents in (11, 9, 7):
         must_wait, gives_up, mean_wait = erlang_a(agents, 9.0, 0.5)
@@ -101,8 +101,8 @@ def test_impatient_callers_give_up_as_erlang_a_says() -> None:
     assert lost[0] < lost[1] < lost[2]
 
 
-def test_shared_agents_take_whoever_waits_longest() -> None:
-    """Where agents serve two queues, calls are answered in the order they entered, whichever queue they entered."""
+def test_shared_agents_take_the_longest_waiting_caller() -> None:
+    """If agents serve two queues, calls are answered in the order of their entry, whichever queue they entered."""
     one = plain(3, 2.4)
     queues = tuple(replace(one.queues[0], name=name, numbers=(f"+6125550000{name}",)) for name in "12")
     calls = simulate(replace(one, queues=queues, days=200))["queue_calls"]
@@ -113,13 +113,13 @@ def test_shared_agents_take_whoever_waits_longest() -> None:
 
 
 def test_ring_groups_ring_all_free_members_at_once() -> None:
-    """Of four phones in a ring group the first is picked up in a quarter of the time that a queue's one takes."""
+    """With four phones in a ring group the first answer takes a quarter of the time that a queue's one phone takes."""
     centre = replace(plain(4, 1.0), days=400, answer_seconds=12.0)
-    queue = replace(centre.queues[0], talk_seconds=1.0)  # calls meet so seldom that nobody waits but for the answer
+    queue = replace(centre.queues[0], talk_seconds=1.0)  # calls are so rare that callers wait only for the answer
     group = replace(queue, name="All", numbers=("+61255500001",), members=("Zoë Müller", "A", "B", "C"))
-    told = simulate(replace(centre, queues=(queue,), ring_groups=(group,)))
+    lists = simulate(replace(centre, queues=(queue,), ring_groups=(group,)))
     for endpoint, mean_seconds in (("queue_calls", 12.0), ("ringgroup_calls", 3.0)):
-        calls = told[endpoint]
+        calls = lists[endpoint]
         assert_mean(seconds(calls["call_answered_at"]) - seconds(calls["call_start_at"]), mean_seconds)
 
 
@@ -134,7 +134,7 @@ def test_ring_groups_ring_all_free_members_at_once() -> None:
     ],
 )
 def test_local_hours_that_come_twice_bring_twice_the_calls(zone: str, day: date, hours: dict[int, float]) -> None:
-    """On the days clocks change, each local hour has calls for as long as it lasted."""
+    """On days when clocks change, each local hour has calls in proportion to its length."""
     centre = replace(
         FIRST_CALLS_ONLY, timezone=zone, first_day=day, days=1, calls_per_day=24_000, hour_weights=(1.0,) * 168
     )

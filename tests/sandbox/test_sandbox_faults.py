@@ -1,4 +1,4 @@
-"""The simulated PBX fails on demand, in each way a real one or the road to it can, and stops whatever it is doing."""
+"""The simulated PBX fails on demand, in the ways of a real PBX and of a network, and can be stopped at any time."""
 
 import socket
 import ssl
@@ -16,17 +16,17 @@ from pipelines.errors import UsageError
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.faults import ANSWER_FAULTS, KINDS, ROW_FAULTS, Fault, read_fault
 from pipelines.sandbox.request_log import Arrival
-from pipelines.sandbox.responses import Row, Style
+from pipelines.sandbox.responses import Style, WireRow
 from pipelines.sandbox.server import SimulatedPBX, serving
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 NUMBERS = {"user_number": "101", "number_to_call": "+61491570006"}
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not loading any authorities saves 20 ms a request
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without loading certificate authorities a request takes 20 ms less
 
 
 def account(name: str = "main", size: int = 40) -> Account:
     """An account with some user calls."""
-    rows: list[Row] = [
+    rows: list[WireRow] = [
         {"user_name": "Ann", "is_inbound": i % 2, "call_start_at": NOON + timedelta(seconds=i), "call_duration": 35}
         for i in range(size)
     ]
@@ -40,18 +40,18 @@ def ask(pbx: SimulatedPBX, path: str = "get-user-calls", key: str = "main") -> h
 
 
 def outcome(pbx: SimulatedPBX) -> str:
-    """What a client makes of one request: its exception, or status, code in the body, and kind of `data`."""
+    """What a client gets from one request: an exception, or the status, the body's code and the type of `data`."""
     try:
-        answer = ask(pbx)
+        response = ask(pbx)
     except httpx.HTTPError as error:
         return type(error).__name__
     try:
-        body = orjson.loads(answer.content)
+        body = orjson.loads(response.content)
     except orjson.JSONDecodeError:
-        return f"{answer.status_code} {answer.headers.get('content-type')} unreadable"
+        return f"{response.status_code} {response.headers.get('content-type')} unreadable"
     if isinstance(body, dict):
-        return f"{answer.status_code} code {body['code']} {type(body['data']).__name__}"
-    return f"{answer.status_code} {type(body).__name__}"
+        return f"{response.status_code} code {body['code']} {type(body['data']).__name__}"
+    return f"{response.status_code} {type(body).__name__}"
 
 
 GATEWAY = "text/html; charset=utf-8 unreadable"
@@ -82,7 +82,7 @@ OUTCOMES = {
 
 @pytest.mark.parametrize("kind", ANSWER_FAULTS)
 def test_answer_fault(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Each fault of the answer looks to a client as it should, strikes once, and the PBX says nothing about it."""
+    """Each answer fault looks to a client as named, strikes once, and the PBX prints nothing."""
     with SimulatedPBX(account()) as pbx:
         pbx.fault(kind, seconds=0.1)
         assert outcome(pbx) == OUTCOMES[kind]
@@ -92,7 +92,7 @@ def test_answer_fault(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-ROW_OUTCOMES: dict[str, Callable[[Row], object]] = {
+ROW_OUTCOMES: dict[str, Callable[[WireRow], object]] = {
     "no_start": lambda row: row | {"call_start_at": None},
     "garbage_start": lambda row: row | {"call_start_at": "2026-02-31T25:61:00"},
     "text_numbers": lambda row: row | {"call_duration": "35", "is_inbound": str(row["is_inbound"])},
@@ -106,7 +106,7 @@ ROW_OUTCOMES: dict[str, Callable[[Row], object]] = {
 
 @pytest.mark.parametrize("kind", ROW_FAULTS)
 def test_row_fault(kind: str) -> None:
-    """Each fault of rows changes them as named, all or one in some, the same ones in every page, never the truth."""
+    """Each row fault changes rows as named: all of them, or one in `every`, the same in every page, and no record."""
     with SimulatedPBX(account()) as pbx:
         rows, truth = ask(pbx).json()["data"], pbx.records("user_calls")
         pbx.fault(kind, times=2)
@@ -114,27 +114,27 @@ def test_row_fault(kind: str) -> None:
         assert ask(pbx, "get-system-status").status_code == 200
         assert ask(pbx).content != ask(pbx).content
         pbx.fault(kind, times=None, every=4)
-        told = ask(pbx).json()["data"]
-        changed = [repr(row) != repr(new) for row, new in zip(rows, told, strict=True)]
+        page = ask(pbx).json()["data"]
+        changed = [repr(row) != repr(new) for row, new in zip(rows, page, strict=True)]
         assert 2 < sum(changed) < 20
-        assert ask(pbx, "get-user-calls?limit=7&offset=5").json()["data"] == told[5:12]
+        assert ask(pbx, "get-user-calls?limit=7&offset=5").json()["data"] == page[5:12]
         assert pbx.records("user_calls") == truth
 
 
 def test_any_change_of_rows() -> None:
-    """A test hands in its own change of a page's rows, and several changes add up."""
+    """A test can change a page's rows by functions of its own, one after the other."""
     with SimulatedPBX(account(size=3)) as pbx:
         pbx.fault("rows", mutate_rows=lambda rows: [*rows, rows[0], 7])
         pbx.fault("rows", mutate_rows=lambda rows: rows[::-1])
-        told = ask(pbx).json()["data"]
-        assert told[0] == 7
-        assert told[1] == told[-1]
-        assert len(told) == 5
+        page = ask(pbx).json()["data"]
+        assert page[0] == 7
+        assert page[1] == page[-1]
+        assert len(page) == 5
         assert len(ask(pbx).json()["data"]) == 3
 
 
 def test_where_and_when_a_fault_strikes() -> None:
-    """A fault waits for `after` requests of its endpoint and account, strikes `times`, and leaves all others alone."""
+    """A fault passes over `after` requests of its endpoint and account, strikes `times`, and affects no others."""
     accounts = account(), account("other")
     with SimulatedPBX(*accounts) as pbx:
         pbx.fault("503", after=1, times=2, endpoint="user_calls", account="main")
@@ -145,13 +145,13 @@ def test_where_and_when_a_fault_strikes() -> None:
         assert {*codes[1::3], *codes[2::3]} == {200}
         endless = pbx.fault("504", times=None)
         assert [ask(pbx, "get-system-status").status_code for _ in range(3)] == [504] * 3
-        assert ask(pbx, "get-user-calls?limit=0").status_code == 400  # strictness comes first
+        assert ask(pbx, "get-user-calls?limit=0").status_code == 400  # the check of parameters comes first
         pbx.faults.remove(endless)
         assert ask(pbx).status_code == 200
 
 
 def test_too_many_requests_says_when() -> None:
-    """A 429 on demand names seconds, a date, or nothing."""
+    """The Retry-After of a 429 fault is seconds, a date, or absent."""
     with SimulatedPBX(account()) as pbx:
         pbx.fault("429")
         pbx.fault("429", retry_after=7)
@@ -163,19 +163,19 @@ def test_too_many_requests_says_when() -> None:
 
 
 def test_the_tenant_is_not_found_within_a_200() -> None:
-    """A code in a 200 comes with its meaning."""
+    """A code in the body of a 200 comes with its text."""
     with SimulatedPBX(account()) as pbx:
         pbx.fault("code", code=404)
-        answer = ask(pbx)
-        assert (answer.status_code, answer.json()["code"]) == (200, 404)
-        assert answer.json()["message"] == {"status": "Tenant not found"}
+        response = ask(pbx)
+        assert (response.status_code, response.json()["code"]) == (200, 404)
+        assert response.json()["message"] == {"status": "Tenant not found"}
         pbx.fault("code")
         assert ask(pbx).json()["message"] == {"status": "Unknown error"}
 
 
 @pytest.mark.parametrize(("kind", "rings"), [("429", 0), ("401", 0), ("500", 1), ("reset", 1), ("hang", 1)])
 def test_a_call_without_an_answer_may_have_rung(kind: str, rings: int) -> None:
-    """A refused click-to-call rings nobody; one whose answer is lost has rung."""
+    """A refused click-to-call rings nobody; one whose response is lost has rung."""
     with SimulatedPBX(account()) as pbx:
         pbx.fault(kind, seconds=0.05)
         url = f"{pbx.base_url}/api/integration/v1/call-to-number"
@@ -188,7 +188,7 @@ def test_a_call_without_an_answer_may_have_rung(kind: str, rings: int) -> None:
 
 
 def test_redirect_followed_is_seen() -> None:
-    """A client that follows a redirect shows up among the arrivals."""
+    """If a client follows a redirect, the arrivals show it."""
     with SimulatedPBX(account()) as pbx:
         pbx.fault("redirect")
         url = f"{pbx.base_url}/api/integration/v1/get-user-calls"
@@ -197,7 +197,7 @@ def test_redirect_followed_is_seen() -> None:
 
 
 def test_arrival_comes_before_latency() -> None:
-    """A request counts from its arrival, however long its answer takes, and random latency differs each time."""
+    """A request counts from its arrival, however long its response takes; random latency differs each time."""
     path, spans = "/api/integration/v1/get-system-status", []
     with (
         SimulatedPBX(account(), latency_seconds=0.4) as pbx,
@@ -214,7 +214,7 @@ def test_arrival_comes_before_latency() -> None:
 
 @pytest.mark.parametrize("kind", ["hang", "drip", "latency"])
 def test_stops_at_once(kind: str) -> None:
-    """Stopping closes a hung, a dripping, a waiting and an idle connection, threads and all, in half a second."""
+    """Stopping closes hanging, dripping, waiting and idle connections and their threads within half a second."""
     before = set(threading.enumerate())
     failures: list[str] = []
 
@@ -245,7 +245,7 @@ def test_stops_at_once(kind: str) -> None:
 
 
 def test_a_connection_is_kept() -> None:
-    """Requests of one client share a connection, and one that is not HTTP ends without a word."""
+    """A client's requests share a connection; a request that is not HTTP ends its connection without a response."""
     with SimulatedPBX(account()) as pbx, httpx.Client(headers={"token": "main"}, trust_env=False) as client:
         url = f"{pbx.base_url}/api/integration/v1/get-system-status"
         ports = {client.get(url).extensions["network_stream"].get_extra_info("client_addr") for _ in range(3)}
@@ -257,7 +257,7 @@ def test_a_connection_is_kept() -> None:
 
 
 def test_serving_for_the_command_line() -> None:
-    """`calls sandbox` serves on the port asked for, with faults as texts, and is told of each request."""
+    """`serving` takes a port and faults as texts, and calls `on_request` for each request."""
     seen: list[Arrival] = []
     faults = ["503,times=always,endpoint=queue_calls", "429,after=1,retry_after=2.5,retry_form=seconds"]
     with serving([account()], port=0, faults=faults, on_request=seen.append) as pbx:
@@ -278,14 +278,14 @@ def test_serving_for_the_command_line() -> None:
     "text",
     ["boom", "rows", "503,sometimes=1", "503,after=soon", "503,endpoint=calls", "429,retry_form=x", "lists,every=0"],
 )
-def test_a_fault_that_cannot_be(text: str) -> None:
-    """A fault, option or endpoint that there is not is refused with what there is."""
+def test_an_impossible_fault_is_refused(text: str) -> None:
+    """An unknown fault, option or endpoint is refused."""
     with pytest.raises(UsageError):
         read_fault(text)
 
 
-def test_faults_name_accounts_and_kinds_that_are() -> None:
-    """An unknown account is refused, two of one name are, and every kind of the list can be had."""
+def test_unknown_and_equal_accounts_are_refused_and_all_kinds_are_read() -> None:
+    """An unknown account and two accounts of one name are refused; every kind of fault can be read."""
     with pytest.raises(UsageError, match="main"):
         SimulatedPBX(account()).fault("503", account="nobody")
     with pytest.raises(UsageError, match="of its own"):

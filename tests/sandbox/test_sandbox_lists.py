@@ -1,4 +1,4 @@
-"""The simulated PBX's lists move, live and grow as a real one's do."""
+"""The simulated PBX's lists: they move between pages, calls go on, rows come late, and a million rows fit."""
 
 import ssl
 import sys
@@ -16,20 +16,20 @@ import pytest
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.clock import running_clock, scatter
 from pipelines.sandbox.request_log import Arrival
-from pipelines.sandbox.responses import Row, Style
+from pipelines.sandbox.responses import Style, WireRow
 from pipelines.sandbox.server import SimulatedPBX
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not loading any authorities saves 20 ms a request
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without loading certificate authorities a request takes 20 ms less
 
 
 def rows_of(pbx: SimulatedPBX, path: str = "get-queue-calls", **parameters: Any) -> list[dict[str, Any]]:
     """The rows of one page."""
     url = f"{pbx.base_url}/api/integration/v1/{path}"
-    answer = httpx.get(url, params=parameters, headers={"token": "key"}, trust_env=False, verify=NO_TLS)
-    assert answer.status_code == 200, answer.text
-    rows: list[dict[str, Any]] = answer.json()["data"]
+    response = httpx.get(url, params=parameters, headers={"token": "key"}, trust_env=False, verify=NO_TLS)
+    assert response.status_code == 200, response.text
+    rows: list[dict[str, Any]] = response.json()["data"]
     return rows
 
 
@@ -38,8 +38,8 @@ def names_of(pbx: SimulatedPBX, **parameters: Any) -> list[str]:
     return [row["queue_name"] for row in rows_of(pbx, **parameters)]
 
 
-def call(name: str, second: float, **fields: object) -> Row:
-    """A queue call that starts so many seconds after noon, is answered 10 seconds later and ends after 60."""
+def call(name: str, second: float, **fields: object) -> WireRow:
+    """A queue call that starts `second` seconds after noon, is answered after 10 seconds and ends after 60."""
     start = NOON + second * SECOND
     instants = {
         "call_start_at": start,
@@ -51,7 +51,7 @@ def call(name: str, second: float, **fields: object) -> Row:
 
 @pytest.mark.parametrize("as_table", [True, False])
 def test_change_between_pages(as_table: bool) -> None:
-    """A test changes the list once a page is settled, and the next page is of the changed list."""
+    """A change of the list after one page is made shows in the next page."""
     rows = [call(name, second) for second, name in enumerate("abcdef")]
 
     def change(arrival: Arrival) -> None:
@@ -72,7 +72,7 @@ def test_change_between_pages(as_table: bool) -> None:
 
 
 def test_ties_come_in_any_order() -> None:
-    """With shuffled ties the rows of one second change places from request to request, and no others do."""
+    """With shuffled ties only the rows of one second change places between requests."""
     rows = [call(f"{second}.{number}", second + number / 100) for second in range(20) for number in range(30)]
     with SimulatedPBX(Account("key", {"queue_calls": rows}, shuffle_ties=True)) as pbx:
         pages = [names_of(pbx, limit=100, offset=45) for _ in range(3)]
@@ -80,7 +80,7 @@ def test_ties_come_in_any_order() -> None:
     assert len({tuple(page) for page in pages}) == 3
     assert (
         len({frozenset(page[:15]) for page in pages}) == 3
-    )  # the page cuts a second, and any of its rows may be there
+    )  # the page cuts a second, so it holds any of that second's rows
     seconds = [name.split(".")[0] for name in whole]
     for page in pages:
         assert [name.split(".")[0] for name in page] == seconds[45:145]
@@ -89,7 +89,7 @@ def test_ties_come_in_any_order() -> None:
 
 
 def test_rows_without_a_readable_start_stay_where_they_are() -> None:
-    """A bad row goes out as it is, beside the row before it, and comes with that row's day."""
+    """A row without a readable start is sent unchanged, after the row before it and with that row's day."""
     bad = {"call_start_at": "soon", "queue_name": 7}
     rows = [call("b", 86_400), bad, call("a", 0)]
     table = pa.Table.from_pylist(
@@ -106,7 +106,7 @@ def test_rows_without_a_readable_start_stay_where_they_are() -> None:
 
 @pytest.mark.parametrize("as_table", [True, False])
 def test_queue_call_in_progress(as_table: bool) -> None:
-    """By a live clock a queue call appears when it starts, is answered, and ends, and shows no more than that."""
+    """With a clock, a queue call appears at its start, and its answer and its end appear when they happen."""
     now = [NOON - SECOND]
     rows = [call("a", 0), call("old", -500)]
     tables = {"queue_calls": pa.Table.from_pylist(rows) if as_table else rows}
@@ -129,7 +129,7 @@ def test_queue_call_in_progress(as_table: bool) -> None:
 
 
 def test_user_call_in_progress() -> None:
-    """A user call that goes on has no end, and the durations so far."""
+    """An unfinished user call has no end, and its durations are those so far."""
     start = NOON + 5 * SECOND
     row = {"user_name": "Ann", "call_start_at": start, "call_finished_at": start + 60 * SECOND}
     row |= {"call_duration": 60, "conversation_duration": 40}
@@ -138,14 +138,14 @@ def test_user_call_in_progress() -> None:
         seen = []
         for second in (0, 15, 30, 60):
             now[0] = start + second * SECOND
-            told = rows_of(pbx, "get-user-calls")[0]
-            seen.append((told["call_duration"], told["conversation_duration"], told["call_finished_at"] is None))
+            page = rows_of(pbx, "get-user-calls")[0]
+            seen.append((page["call_duration"], page["conversation_duration"], page["call_finished_at"] is None))
     assert seen == [(0, 0, True), (15, 0, True), (30, 10, True), (60, 40, False)]
 
 
 @pytest.mark.parametrize("as_table", [True, False])
 def test_late_and_vanishing(as_table: bool) -> None:
-    """A late row is not there before its time, a vanishing one not after, and neither instant is told."""
+    """A late row appears and a vanishing row disappears in time, and neither instant is sent."""
     rows = [call("late", 2), call("gone", 1), call("plain", 0)]
     rows[0]["_appears_at"], rows[1]["_vanishes_at"] = NOON + 50 * SECOND, NOON + 30 * SECOND
     now = [NOON + 10 * SECOND]
@@ -160,7 +160,7 @@ def test_late_and_vanishing(as_table: bool) -> None:
 
 
 def test_scattered_rows() -> None:
-    """`scatter` makes about the shares asked for late and vanishing, by a reproducible draw."""
+    """`scatter` makes about the given shares of rows late and vanishing, reproducibly."""
     table = pa.Table.from_pylist([call("a", second) for second in range(2000)])
     moved = scatter(table, late=0.1, vanishing=0.2, within_seconds=100)
     late = np.count_nonzero(moved["_appears_at"].to_numpy() > moved["call_start_at"].to_numpy())
@@ -170,7 +170,7 @@ def test_scattered_rows() -> None:
 
 
 def test_running_clock() -> None:
-    """An accelerated clock starts where it is told and runs as many times faster."""
+    """A fast clock starts at the given instant and runs `speed` times as fast."""
     wall = [100.0]
     clock = running_clock(NOON, speed=60, monotonic=lambda: wall[0])
     assert clock() == NOON
@@ -179,9 +179,9 @@ def test_running_clock() -> None:
 
 
 def test_a_million_rows() -> None:
-    """Out of a million rows an endpoint a page of 10,000 costs under 50 ms, and three such lists fit in 1.5 GB.
+    """With a million rows per endpoint, a page of 10,000 costs under 50 ms, and three such lists fit in 1.5 GB.
 
-    What counts is processor time, client's and server's together: on a quiet machine a page takes no longer than that.
+    The limit is for the processor time of client and server together, which on an idle machine is the wall time.
     """
     memory_before = psutil.Process().memory_info().rss
     tables = {name: big_table(1_000_000, name) for name in ("user_calls", "queue_calls", "ringgroup_calls")}
@@ -193,7 +193,7 @@ def test_a_million_rows() -> None:
         for path, day in ranges.items():
             pages = [fetch_timed(client, path, page, day) for page in range(8)]
             work, wall = (min(milliseconds) for milliseconds in zip(*pages, strict=True))
-            sys.stdout.write(f"{path} {day}: {work:.0f} ms of work, {wall:.0f} ms of time a page\n")
+            sys.stdout.write(f"{path} {day}: {work:.0f} ms of processor time, {wall:.0f} ms of wall time per page\n")
             assert work < 50
     grown = (psutil.Process().memory_info().rss - memory_before) / 2**20
     sys.stdout.write(f"three lists of a million rows: {grown:.0f} MiB\n")
@@ -201,17 +201,17 @@ def test_a_million_rows() -> None:
 
 
 def fetch_timed(client: httpx.Client, path: str, page: int, day: str) -> tuple[float, float]:
-    """Milliseconds of processor and of wall time that a page of 10,000 takes."""
+    """Milliseconds of processor time and of wall time for one page of 10,000."""
     query = {"limit": "10000", "offset": f"{page}0000", "from_date": day, "to_date": day and "2020-08-01"}
     work, wall = time.process_time(), time.perf_counter()
-    answer = client.get(f"/api/integration/v1/{path}", params=query)
+    response = client.get(f"/api/integration/v1/{path}", params=query)
     work, wall = time.process_time() - work, time.perf_counter() - wall
-    assert answer.content.count(b"call_start_at") == 10_000
+    assert response.content.count(b"call_start_at") == 10_000
     return work * 1000, wall * 1000
 
 
 def big_table(size: int, endpoint: str) -> pa.Table:
-    """`size` calls half a minute apart, in Arrow."""
+    """`size` calls, half a minute apart."""
     random = np.random.default_rng(1)
     starts = 1_600_000_000 - 30 * np.arange(size)
 

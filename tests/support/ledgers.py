@@ -1,7 +1,7 @@
 """Ledgers for the tests of the budget: a SQLite file, or a database of a Postgres server started for them.
 
-The database's clock is in a test's hand too: its URL puts a schema before `pg_catalog` that has functions of the same
-name, so what the ledger runs is what it runs elsewhere.
+A test can set the database's clock too: the URL puts a schema with clock functions of the same names before
+`pg_catalog`, so the ledger runs the same statements as in production.
 """
 
 import os
@@ -20,7 +20,7 @@ import psycopg2
 
 from pipelines.budget import Budget, Limits
 from pipelines.budget.clock import Instant
-from pipelines.budget.sqlite import read_rows, write_row
+from pipelines.budget.sqlite import read_entries, write_entry
 
 HOST, KEY = "pbx.example", "a-key-that-nobody-has"
 LIMITS = Limits(requests=5, window_seconds=100, reserve_interactive=1)
@@ -47,7 +47,7 @@ keys = (f"{KEY} {number}" for number in count())
 
 @dataclass
 class SetClock:
-    """A machine's two clocks, in the test's hand; with the database's, where time passes for that too."""
+    """A machine's two clocks, set by the test; `on_advance` moves the database's clock with them."""
 
     wall: float = START
     uptime: float = 5_000.0
@@ -58,13 +58,13 @@ class SetClock:
         return Instant(self.wall, self.uptime, self.boot)
 
     def advance(self, seconds: float) -> None:
-        """Time passes."""
+        """Let time pass."""
         self.wall += seconds
         self.uptime += seconds
         self.on_advance(seconds)
 
     def reboot(self, boot: str, wall_shift: float = 0.0) -> None:
-        """The machine is off for no time at all, and its wall clock comes back changed."""
+        """Restart the machine in no time, with its wall clock shifted."""
         self.boot, self.uptime, self.wall = boot, 0.0, self.wall + wall_shift
 
 
@@ -95,13 +95,13 @@ def control_server(verb: str) -> None:
 
 
 def postgres_url(user: str = "postgres", password: str = "", options: str = "") -> str:
-    """The server's address for a login; it believes any password."""
+    """The server's address for a login; the server accepts any password."""
     uri: str = server().get_uri()
     return uri.replace("postgres:@", f"{user}:{password}@") + options
 
 
 def execute(statement: str, *values: object, url: str = "") -> list[tuple[Any, ...]]:
-    """Runs a statement as the server's administrator, at once."""
+    """Run a statement as the server's administrator and commit it."""
     with closing(psycopg2.connect(url or postgres_url())) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -117,7 +117,7 @@ def empty_postgres() -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """One ledger, one key, and the clock that its budgets are read by."""
+    """One ledger, one key, and the clock of the budgets on it."""
 
     address: Path | str
     key: str = KEY
@@ -130,26 +130,26 @@ class Place:
         return Budget(self.address, host, key or self.key, limits, clock or self.clock)
 
     def under_way(self) -> set[int]:
-        """The ids of the requests that are not answered and not given up, of every key."""
+        """The ids of all keys' requests that are neither answered nor given up."""
         if isinstance(self.address, str):
             return {row_id for (row_id,) in execute("SELECT id FROM calls_ledger.requests WHERE since IS NULL")}
         with closing(sqlite3.connect(self.address)) as connection:
-            return {row.id for row in read_rows(connection) if row.id is not None and row.since is None}
+            return {row.id for row in read_entries(connection) if row.id is not None and row.since is None}
 
     def lose(self, row_id: int) -> None:
-        """The sender of a request seems dead: another process has its pid, or its session has ended."""
+        """Make the sender of a request look dead: another process has its pid, or its session has ended."""
         if isinstance(self.address, str):
             execute(SESSION_OF, row_id)
             return
         with closing(sqlite3.connect(self.address, isolation_level=None)) as connection:
-            for row in read_rows(connection):
+            for row in read_entries(connection):
                 if row.id == row_id and row.since is None:
-                    write_row(connection, replace(row, holder=f"{row.holder}1"))
+                    write_entry(connection, replace(row, holder=f"{row.holder}1"))
 
 
 @contextmanager
 def set_clock_postgres() -> Iterator[Place]:
-    """A place in Postgres, under a key of its own, whose database's clock goes with the place's."""
+    """A place in Postgres with a key of its own, where the database's clock moves with the place's."""
     server()
     execute(SET_CLOCK_SCHEMA)
     with closing(psycopg2.connect(postgres_url())) as connection, connection.cursor() as cursor:
@@ -163,10 +163,10 @@ def set_clock_postgres() -> Iterator[Place]:
 
 
 def set_database_clock(shift: float) -> None:
-    """Somebody sets the database's clock, and no other."""
+    """Set the database's clock and no other."""
     execute("UPDATE set_clock.now SET shown = shown + %s", shift)
 
 
-def stand_in(shift: float) -> None:
-    """Another server takes over, whose clock shows something else."""
+def fail_over(shift: float) -> None:
+    """Let a standby whose clock differs by `shift` seconds take over."""
     execute("UPDATE set_clock.now SET shown = shown + %s, started = started + 1", shift)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from string import Template
@@ -13,6 +12,9 @@ from typing import Any
 import duckdb
 import psycopg2
 
+from pipelines.warehouse import Target
+
+Warehouse = Target
 MARTS = Path(__file__).parents[2] / "sql" / "models" / "marts"
 COLUMNS = Template(
     "select column_name from information_schema.columns"
@@ -20,14 +22,6 @@ COLUMNS = Template(
 )
 ROWS = Template("select $columns from marts.$mart")
 Snapshot = dict[str, list[tuple[Any, ...]]]
-
-
-@dataclass(frozen=True)
-class Warehouse:
-    """Where a test's tables are: a file for DuckDB, a URL for Postgres."""
-
-    engine: str
-    credentials: str
 
 
 @contextmanager

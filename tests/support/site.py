@@ -21,7 +21,7 @@ import pytest
 from pipelines.cli.main import main
 from pipelines.load.account import LoadOptions, LoadResult, Observer, load_account
 from pipelines.sandbox.account import Account
-from pipelines.sandbox.responses import Row
+from pipelines.sandbox.responses import WireRow
 from pipelines.sandbox.server import SimulatedPBX
 from pipelines.voipcloud.records import ENDPOINTS
 from pipelines.voipcloud.records.columns import FIELDS, FLAG
@@ -118,7 +118,7 @@ def as_stored(endpoint: str, rows: list[dict[str, Any]]) -> Calls:
     return Counter(tuple(row[name] for name in FIELDS[endpoint]) for row in rows)
 
 
-def as_told(endpoint: str, rows: list[Row]) -> Calls:
+def as_told(endpoint: str, rows: list[WireRow]) -> Calls:
     """The PBX's rows as a multiset of the wire's fields, typed as the warehouse types them."""
     fields = FIELDS[endpoint].items()
     return Counter(tuple(bool(row[name]) if kind == FLAG else row.get(name) for name, kind in fields) for row in rows)
@@ -155,9 +155,9 @@ def _rows(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
     return rows
 
 
-def queue_call(start: datetime, **fields: object) -> Row:
+def queue_call(start: datetime, **fields: object) -> WireRow:
     """A queue call answered after ten seconds that ends after sixty."""
-    call: Row = {"queue_name": "Sales", "callerid": "+61491570006", "inbound_number": "+61255500100"}
+    call: WireRow = {"queue_name": "Sales", "callerid": "+61491570006", "inbound_number": "+61255500100"}
     call |= {"call_start_at": start, "call_answered_at": start + timedelta(seconds=10)}
     call |= {"call_finished_at": start + timedelta(seconds=60), "answered_by_user_name": "Ann", "status": "answered"}
     return call | fields
@@ -172,16 +172,16 @@ def queue_table(starts: list[datetime]) -> pa.Table:
     return pa.table(columns | {"call_finished_at": pc.add(at, timedelta(seconds=60))})
 
 
-def ringgroup_call(start: datetime, **fields: object) -> Row:
+def ringgroup_call(start: datetime, **fields: object) -> WireRow:
     """A ring-group call that nobody answers for twenty seconds."""
-    call: Row = {"ring_group_name": "Reception", "callerid": "+442079460123", "inbound_number": "+61255500800"}
+    call: WireRow = {"ring_group_name": "Reception", "callerid": "+442079460123", "inbound_number": "+61255500800"}
     call |= {"call_start_at": start, "call_answered_at": None, "call_finished_at": start + timedelta(seconds=20)}
     return call | {"answered_by_user_name": None, "status": "abandoned"} | fields
 
 
-def user_call(start: datetime, seconds: int = 90, **fields: object) -> Row:
+def user_call(start: datetime, seconds: int = 90, **fields: object) -> WireRow:
     """An inbound user call of `seconds`, ten of them ringing."""
-    call: Row = {"from_number": "+61491570006", "to_number": "+61255501001", "user_name": "Ann", "is_inbound": 1}
+    call: WireRow = {"from_number": "+61491570006", "to_number": "+61255501001", "user_name": "Ann", "is_inbound": 1}
     call |= {"call_start_at": start, "call_duration": seconds, "call_finished_at": start + timedelta(seconds=seconds)}
     return call | {"conversation_duration": max(0, seconds - 10)} | fields
 

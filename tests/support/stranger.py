@@ -13,7 +13,7 @@ from typing import Any
 
 import dlt
 
-from pipelines.sandbox.responses import Row
+from pipelines.sandbox.responses import WireRow
 from pipelines.voipcloud import voipcloud
 from pipelines.warehouse import postgres
 
@@ -39,7 +39,7 @@ def stored(pipeline: dlt.Pipeline, endpoint: str, account: str = "main") -> Call
     return Counter((number, _instant(start)) for name, number, start in rows if name == account)
 
 
-def told(rows: list[Row], endpoint: str) -> Calls:
+def told(rows: list[WireRow], endpoint: str) -> Calls:
     """The same of the PBX's records."""
     return Counter((str(row[NUMBER[endpoint]]), _instant(row["call_start_at"])) for row in rows)
 

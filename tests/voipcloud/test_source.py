@@ -20,7 +20,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.errors import BudgetSpent, CallsError, KeyRefused, SettingsError, UnexpectedPayload
 from pipelines.sandbox.account import Account
-from pipelines.sandbox.responses import Row
+from pipelines.sandbox.responses import WireRow
 from pipelines.voipcloud import SIDE_TABLES, voipcloud
 from pipelines.voipcloud.list_state import VERSION
 from pipelines.voipcloud.records import ENDPOINTS
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 KEY = "a-key-that-nobody-may-see"
 
 
-def calls(count: int = 60, hours: float = 3) -> dict[str, list[Row]]:
+def calls(count: int = 60, hours: float = 3) -> dict[str, list[WireRow]]:
     """Calls of every endpoint up to an hour ago, one each `hours`; two in ten look alike."""
     now = datetime.now(UTC).replace(microsecond=0)
     starts = [now - timedelta(hours=1 + hours * (n // 2 * 2 if n % 10 == 1 else n)) for n in range(count)]
@@ -340,6 +340,6 @@ def test_side_tables_hold_each_row_once(site: Site, pipeline: dlt.Pipeline) -> N
     assert days[0] == counts[1]["rejected_records"]
 
 
-def spoil_direction(rows: list[Row]) -> list[Row]:
+def spoil_direction(rows: list[WireRow]) -> list[WireRow]:
     """Leaves one user call in five without a direction."""
     return [row | {"is_inbound": None} if number % 5 == 0 else row for number, row in enumerate(rows)]

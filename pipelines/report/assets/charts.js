@@ -1,4 +1,4 @@
-// Each chart: a heading, the picture, and the same figures as a table for whoever cannot see or trust a picture.
+// Each chart has a heading, the picture, and a table with the same figures, also for screen readers.
 
 const specs = JSON.parse(byId("charts").textContent);
 const WAIT_NAMES = (data.names ? data.names.buckets : []).map((start, place, all) =>
@@ -10,18 +10,18 @@ const OUTCOMES = [
   ["other_count", "Other", "var(--other)"],
 ];
 const PATTERNS = {
-  offered: { title: "Calls offered, on average an hour", show: (x) => (x < 10 ? tenths.format(x) : showCount(Math.round(x))) },
+  offered: { title: "Calls offered per hour, on average", show: (x) => (x < 10 ? tenths.format(x) : showCount(Math.round(x))) },
   abandonment: { title: "Abandonment", show: showShare },
   service: { title: "Service level", show: showShare },
 };
-const WIDEST_STEP = 110; // a bar or cell no wider than this says enough
+const WIDEST_STEP = 110; // pixels; bars and cells grow no wider
 const views = new Map();
 
-function tell(_handler, event, _item, value) {
+function showTip(_handler, event, _item, value) {
   const tip = byId("tip");
   tip.hidden = !value;
   if (!value) return;
-  tip.textContent = Object.entries(value).map(([name, said]) => `${name}: ${said}`).join("\n");
+  tip.textContent = Object.entries(value).map(([name, shown]) => `${name}: ${shown}`).join("\n");
   tip.style.left = `${Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8)}px`;
   tip.style.top = `${Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8)}px`;
 }
@@ -49,11 +49,11 @@ function drawFigure(id, { title, sub, how, spec = id, rows, values, columns, leg
   for (const part of [drawn, ...(drawn.layer || [])]) {
     if (ticks.length && part.encoding?.x?.axis) part.encoding.x.axis.values = ticks;
   }
-  const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: tell, mode: "vega-lite" };
+  const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: showTip, mode: "vega-lite" };
   return vegaEmbed(picture, drawn, options).then((result) => {
-    if (!picture.isConnected) return result.finalize(); // something else was chosen meanwhile
+    if (!picture.isConnected) return result.finalize(); // the reader has chosen something else meanwhile
     views.set(id, result);
-    picture.querySelector("svg").setAttribute("aria-hidden", "true"); // the label above and the table below speak for it
+    picture.querySelector("svg").setAttribute("aria-hidden", "true"); // screen readers have its label and the table
     return result;
   });
 }
@@ -64,7 +64,7 @@ function monday(text) {
   return day.toISOString().slice(0, 10);
 }
 
-// The steps of the period's trend: each with the names it goes by and the counts of its calls.
+// The steps of the period's trend, each with its names and its counts.
 function trendRows(figures, period) {
   const { grain, span } = period;
   const first = { hour: "", day: span.first, week: monday(span.first), month: `${span.first.slice(0, 8)}01` }[grain];
@@ -105,9 +105,9 @@ function drawTrend(figures, scope, period) {
   const values = rows.flatMap((row) => shown.map(([name, outcome], place) => ({ ...row, outcome, place, calls: row[name] })));
   const rate = (part, target) => rows.map((row) => {
     const share = ratio(row[part], row.offered_count);
-    return { ...row, rate: share, said: showShare(share), of: showCount(row.offered_count), target };
+    return { ...row, rate: share, shown: showShare(share), of: showCount(row.offered_count), target };
   });
-  const shares = (title) => [columns[0], { title, show: (row) => row.said }, { title: "Offered", show: (row) => row.of }];
+  const shares = (title) => [columns[0], { title, show: (row) => row.shown }, { title: "Offered", show: (row) => row.of }];
   const target = scope.target_rate === null ? "Targets differ between these queues." : `Target, dashed: ${showShare(scope.target_rate)}.`;
   byId("trend-note").textContent = trendNote(period);
   return Promise.all([
@@ -122,7 +122,7 @@ function drawTrend(figures, scope, period) {
 
 function trendNote({ grain, span }) {
   if (grain === "hour") return "By the hour in which a call entered the queue, local time.";
-  if (grain === "week" && asDate(span.last).getUTCDay() !== 0) return `The last week ends with ${showDate(span.last)}, and is not whole.`;
+  if (grain === "week" && asDate(span.last).getUTCDay() !== 0) return `The last week is not whole: it ends with ${showDate(span.last)}.`;
   if (grain === "month") return `The last month ends with ${showDate(span.last)}.`;
   return "";
 }
@@ -153,14 +153,14 @@ function drawPattern(figures, period, measure) {
   const isNarrow = innerWidth <= 760;
   const amounts = [...cells].map(([cell, counted]) => value(counted, Math.floor(cell / 24))).filter(isKnown);
   const most = Math.max(...amounts, 1e-9);
-  const least = measure === "offered" ? 0 : Math.min(...amounts, most); // rates lie close together: shade their differences
+  const least = measure === "offered" ? 0 : Math.min(...amounts, most); // rates are close together, so the shades begin at the lowest
   const level = (amount) => (most > least ? Math.min(5, Math.floor((6 * (amount - least)) / (most - least))) : 0);
   const rows = DAYS.map((name, day) => ({ name, day, hours: range(from, to).map((hour) => ({ hour, cell: cells.get(day * 24 + hour) })) }));
   const values = rows.flatMap(({ name, day, hours: own }) => own.map(({ hour, cell }) => {
     const amount = value(cell, day);
-    const said = isKnown(amount) ? show(amount) : "";
-    const text = measure === "offered" || !said ? said : String(Math.round(amount * 100));
-    return { day: name.slice(0, 3), hour: String(hour).padStart(2, "0"), when: `${name}, ${hour}:00 to ${hour + 1}:00`, said: said || "no calls",
+    const shown = isKnown(amount) ? show(amount) : "";
+    const text = measure === "offered" || !shown ? shown : String(Math.round(amount * 100));
+    return { day: name.slice(0, 3), hour: String(hour).padStart(2, "0"), when: `${name}, ${hour}:00 to ${hour + 1}:00`, shown: shown || "no calls",
       text: text.replace(/\.0$/, ""), of: showCount(cell ? cell.offered_count : 0), level: isKnown(amount) ? level(amount) : null };
   }));
   const columns = [{ title: "Weekday", show: (row) => row.name }, ...range(from, to).map((hour, place) => ({
@@ -182,7 +182,7 @@ function range(from, to) {
 
 function drawWaits(figures, period) {
   const waits = figures.waits?.[period.key] || {};
-  byId("waits-note").textContent = waits.timedout ? `${plural(sum(waits.timedout), "call")} timed out and stand in neither.` : "";
+  byId("waits-note").textContent = waits.timedout ? `${plural(sum(waits.timedout), "call")} timed out and are in neither chart.` : "";
   return Promise.all([
     ["answered", "Until they were answered", "answered calls"],
     ["abandoned", "Until they gave up", "abandoned calls"],
@@ -193,17 +193,17 @@ function drawWaits(figures, period) {
     const rows = found.map((calls_count, place) => {
       soFar += calls_count;
       const share = ratio(calls_count, all);
-      return { bucket: WAIT_NAMES[place], whole_bucket: `${WAIT_NAMES[place]} s`, share, said: showShare(share), calls: showCount(calls_count), upTo: ratio(soFar, all) };
+      return { bucket: WAIT_NAMES[place], whole_bucket: `${WAIT_NAMES[place]} s`, share, shown: showShare(share), calls: showCount(calls_count), upTo: ratio(soFar, all) };
     });
     const columns = [{ title: "Waited", show: (row) => row.whole_bucket }, { title: "Calls", show: (row) => row.calls },
-      { title: "Share", show: (row) => row.said }, { title: "This long or less", show: (row) => showShare(row.upTo) }];
-    return drawFigure(outcome, { title, sub: all ? sayWaits(found, all, calls) : null, rows, columns, how: define("queue_wait_buckets.calls_count"),
+      { title: "Share", show: (row) => row.shown }, { title: "This long or less", show: (row) => showShare(row.upTo) }];
+    return drawFigure(outcome, { title, sub: all ? describeWaits(found, all, calls) : null, rows, columns, how: define("queue_wait_buckets.calls_count"),
       empty: all ? null : `There were no ${calls} in this period.` });
   }));
 }
 
-// Exact, because it names edges of the mart's buckets: nothing is interpolated within one.
-function sayWaits(found, all, calls) {
+// Exact, because it names only the edges of the mart's buckets.
+function describeWaits(found, all, calls) {
   const edge = (share) => {
     let soFar = 0;
     const place = found.findIndex((calls_count) => (soFar += calls_count) >= share * all);

@@ -1,4 +1,4 @@
-// The last whole day against what is usual, and the period against the one before.
+// The last whole day compared with the usual day, and the period compared with the one before.
 
 const MEASURES = [
   { key: "offered", title: "Calls offered", show: showCount, value: (f) => f.offered_count, define: ["queue_days.offered_count"] },
@@ -21,14 +21,14 @@ const MORE = [
     words: "Different callers with a lost call. Its outcome is ", define: ["lost_calls.outcome"] },
 ];
 
-// The measures of a scope's period (or of the one before it), by name; without calls every count is 0.
+// The figures of a scope's period, or of the one before it, by name. Without calls every count is 0.
 function figuresOf(figures, key) {
   const summary = named(data.names.summary, figures.summary?.[key]);
   if (!figures.summary?.[key]) summary.longest_wait_seconds = null;
   return { ...summary, ...named(data.names.lost, figures.lost?.[key]) };
 }
 
-// "▲ 3.1 points, worse": how far `value` is from `other`, in words; null where one of them is not known.
+// "▲ 3.1 points, worse": the difference of `value` from `other` in words; null if one of them is unknown.
 function compare(measure, value, other) {
   if (!isKnown(value) || !isKnown(other)) return null;
   if (measure.show(value) === measure.show(other)) return make("span", {}, "The same");
@@ -48,8 +48,8 @@ function drawDay(figures, scope) {
   const found = figuresOf(figures, "day");
   byId("day-title").textContent = data.is_whole ? showLongDate(data.as_of) : `${showLongDate(data.as_of)}, so far`;
   byId("day-against").textContent = usual.days
-    ? `${nameOf(scope)}, against the median of the ${usual.days === 1 ? weekday : `${usual.days} ${weekday}s`} before`
-    : `${nameOf(scope)}; no ${weekday} before it is known to compare with`;
+    ? `${nameOf(scope)}, compared with the median of the ${usual.days === 1 ? weekday : `${usual.days} ${weekday}s`} before`
+    : `${nameOf(scope)}; there is no earlier ${weekday} to compare with`;
   byId("tiles").replaceChildren(...MEASURES.map((measure) => {
     const value = measure.value(found);
     const apart = compare(measure, value, usual[measure.key]);
@@ -57,11 +57,11 @@ function drawDay(figures, scope) {
     const of = measure.key === "unreached" && found.lost_callers ? make("small", {}, ` of ${showCount(found.lost_callers)}`) : null;
     return make("li", { class: "tile", "data-measure": measure.key }, make("h3", {}, measure.title),
       make("p", { class: "value" }, measure.show(value), of), make("p", { class: "versus" }, against),
-      make("p", { class: "how" }, explain(measure), measure.key === "service" ? sayTarget(scope) : ""));
+      make("p", { class: "how" }, explain(measure), measure.key === "service" ? describeTarget(scope) : ""));
   }));
 }
 
-function sayTarget(scope) {
+function describeTarget(scope) {
   if (scope.target_seconds === null || scope.target_rate === null) return " T and target differ between these queues.";
   return ` T is ${scope.target_seconds} s, the target ${showShare(scope.target_rate)}.`;
 }
@@ -71,7 +71,7 @@ function drawSummary(figures, scope, period) {
   const before = period.before ? figuresOf(figures, `${period.key} before`) : null;
   const span = (one) => (one.first === one.last ? showDate(one.first) : `${showDate(one.first)} to ${showDate(one.last)}`);
   byId("period-title").textContent = `${nameOf(scope)}: ${period.label}`;
-  byId("period-span").textContent = span(period.span) + (period.before ? `, against ${span(period.before)}` : "");
+  byId("period-span").textContent = span(period.span) + (period.before ? `, compared with ${span(period.before)}` : "");
   const [offered, ...rest] = MEASURES;
   const last = rest.pop();
   const columns = [{ title: "Measure", show: (measure) => measure.title.replace(" yet", "") }, { title: "Period", show: (measure) => measure.show(measure.value(found)) }];

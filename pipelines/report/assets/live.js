@@ -1,9 +1,9 @@
 "use strict";
-// Served by `calls dashboard`: when another night is published, the page is loaded again, with what is chosen.
+// Only in the page of `calls dashboard`: reload it when another night is published. The address keeps the choice.
 setInterval(async () => {
   try {
-    const answer = await fetch("night", { cache: "no-store" });
-    const night = await answer.text();
-    if (answer.ok && night && night !== document.body.dataset.night) location.reload();
-  } catch { /* the server has ended, or is starting: ask again */ }
+    const response = await fetch("night", { cache: "no-store" });
+    const night = await response.text();
+    if (response.ok && night && night !== document.body.dataset.night) location.reload();
+  } catch { /* the server has stopped or is starting: ask again later */ }
 }, 3000);

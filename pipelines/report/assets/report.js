@@ -1,7 +1,7 @@
-// What is chosen, and drawing it. The choice stands in the address, so that it survives a reload and can be kept.
+// The reader's choice and its drawing. The address holds the choice, so that a reload or a bookmark keeps it.
 
 const STALE_HOURS = 48;
-let newest = null; // the drawing under way, of which an older one says nothing
+let newest = null; // the drawing under way; an older one must not report that it has ended
 const choice = { scope: data.scopes[0]?.key, period: data.period, pattern: "offered" };
 
 function readAddress() {
@@ -64,10 +64,10 @@ function notice(text) {
   byId("notices").append(make("p", { class: "notice" }, text));
 }
 
-// A report that nobody renews is worse than none: it says so itself, whenever it is opened.
+// An old report misleads, so it shows its own age whenever it is opened.
 function noticeAge() {
   const newest = data.health.map((row) => row.last_load_at).sort().at(-1);
-  if (newest && Date.now() - Date.parse(newest) > STALE_HOURS * 3.6e6) notice(`The last load was ${showAge(newest)}: later calls are not in these figures.`);
+  if (newest && Date.now() - Date.parse(newest) > STALE_HOURS * 3.6e6) notice(`The last load was ${showAge(newest)}. Later calls are not in these figures.`);
 }
 
 function start() {
@@ -80,14 +80,14 @@ function start() {
   }
   readAddress();
   fillChoices();
-  byId("as-of").textContent = data.is_whole ? `Up to ${showLongDate(data.as_of)}, the last whole day` : `Only ${showLongDate(data.as_of)} is loaded, and it is not over`;
-  for (const { account, until } of data.behind) notice(`${account} is whole only up to ${showDate(until)}: its later calls are missing here.`);
+  byId("as-of").textContent = data.is_whole ? `Up to ${showLongDate(data.as_of)}, the last whole day` : `Only ${showLongDate(data.as_of)} is loaded, and it has not ended`;
+  for (const { account, until } of data.behind) notice(`${account} is whole only up to ${showDate(until)}. Its later calls are missing here.`);
   if (!data.cube[data.scopes[0].key].summary?.day) notice(`No calls were offered on ${showLongDate(data.as_of)}.`);
   byId("choice").hidden = byId("figures").hidden = false;
   byId("choice").addEventListener("change", () => choose({ scope: byId("scope").value, period: byId("period").value }));
   byId("pattern-measure").addEventListener("change", (event) => choose({ pattern: event.target.value }));
   addEventListener("hashchange", () => { readAddress(); fillChoices(); draw(); });
-  // Paper cannot be asked for the rest of a list.
+  // On paper nobody can open the rest of a list.
   addEventListener("beforeprint", () => { listAll(true); draw(); });
   addEventListener("afterprint", () => { listAll(false); draw(); });
   let width = innerWidth;

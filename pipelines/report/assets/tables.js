@@ -1,4 +1,4 @@
-// Queues and agents, ranked; whom to call back; whether the data is whole.
+// Queues and agents, ranked; callers to call back; completeness of the data.
 
 const SHOWN_ROWS = 15;
 const ranked = {
@@ -7,7 +7,7 @@ const ranked = {
   callbacks: { column: 3, down: false, all: false },
 };
 
-// A table whose headings rank it; long ones begin with their first rows.
+// A table that its headings sort; a long one shows its first rows only.
 function drawRanking(id, columns, rows, redraw, options = {}) {
   const state = ranked[id];
   const value = columns[state.column].value;
@@ -66,7 +66,7 @@ function drawQueues(scope, period, choose, redraw) {
   ];
   columns.splice(4, 0, { title: "Target", words: "words", value: (row) => row.scope.target_rate, show: target });
   drawRanking("queues", columns, rows, redraw, { label: "Queues, ranked", current: (row) => row.scope.key === scope.key,
-    how: "Computed as above, for each queue." });
+    how: "Computed as above, per queue." });
 }
 
 function drawAgents(figures, period, redraw) {
@@ -82,7 +82,7 @@ function drawAgents(figures, period, redraw) {
     { title: "Answered", value: (row) => row.answered_count, show: (row) => bar(row.isRest ? 0 : row.answered_count, most, showCount(row.answered_count)) },
     { title: "Average answer", value: (row) => ratio(row.wait_total_seconds, row.wait_count) },
     { title: "Average talk", value: (row) => ratio(row.talk_total_seconds, row.talk_count) },
-    { title: "Talk in all", value: (row) => row.talk_total_seconds },
+    { title: "Total talk", value: (row) => row.talk_total_seconds },
   ].map((column) => ({ show: (row) => showSeconds(column.value(row)), ...column }));
   drawRanking("agents", columns, rows, redraw, { label: "Agents, ranked",
     how: ["Answered: ", define("agent_days.queue_calls_answered_count"), " Average answer: ", define("agent_days.average_speed_of_answer_seconds"),
@@ -93,7 +93,7 @@ function drawCallbacks(scope, redraw) {
   const { listed, left_out: leftOut, shown } = data.callbacks;
   const rows = listed.filter((row) => scope.account === null || (scope.queue === null ? row.account === scope.account : row.scopes.includes(scope.key)));
   const hidden = shown ? "" : " Numbers are masked: calls report --show-numbers writes them.";
-  byId("callbacks-note").textContent = rows.length ? `${plural(rows.length, "caller")} of ${nameOf(scope)}, longest lost first.${hidden}` : "";
+  byId("callbacks-note").textContent = rows.length ? `${plural(rows.length, "caller")} of ${nameOf(scope)}, oldest first.${hidden}` : "";
   if (!rows.length) {
     byId("callbacks").replaceChildren(make("p", { class: "none" }, "Nobody is waiting to be called back."));
     return;

@@ -1,5 +1,5 @@
 "use strict";
-// Numbers, dates and elements in the page's words. Text is only ever set as text, never as markup.
+// Numbers, dates and elements for the page. Text is always set as text, never as markup.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const NONE = "–";
@@ -41,7 +41,7 @@ function showLongDate(text) {
   return showDate(text, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 }
 
-// "2026-11-24T05:35:43…": date and minute as they stand there.
+// "2026-11-24T05:35:43…": its date and minute, in no other zone.
 function showMinute(text) {
   return text ? `${showDate(text)}, ${text.slice(11, 16)}` : NONE;
 }
@@ -63,7 +63,7 @@ function nameOf(scope) {
   return data.scopes.some((other) => other.account === null) ? `All of ${scope.account}` : "All queues";
 }
 
-// How a column is computed, in the models' words; `code` in them is set as such.
+// The models' descriptions of columns; `code` in them becomes an element.
 function define(...columns) {
   const parts = columns.map((column) => data.definitions[column] || "").join(" ").split("`");
   return parts.map((part, place) => (place % 2 ? make("code", {}, part) : part));
@@ -81,7 +81,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 // `columns`: {title, words, show(row)}; the first is the row's heading. `current(row)` marks a row.
-// Roles are spelled out because a row that a phone lays out as a grid loses its own.
+// Roles are explicit because a row that is laid out as a grid (on phones) loses its own.
 function makeTable(columns, rows, { caption, current = () => false } = {}) {
   const heads = columns.map((column) =>
     make("th", { scope: "col", role: "columnheader", class: column.words, "aria-sort": column.sorted }, column.head || column.title));

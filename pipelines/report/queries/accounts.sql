@@ -1,4 +1,4 @@
--- The newest hour's offset from UTC is the account's own as of its newest call.
+-- The account's present offset from UTC is that of its newest hour with a call.
 with newest as (
     select
         account,

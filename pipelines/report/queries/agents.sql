@@ -1,4 +1,4 @@
--- As in agent_days, but by queue, which that mart does not know.
+-- Like agent_days, but by queue, which that mart does not have.
 with periods (period, first_date, last_date, seen_until) as (
     values $periods
 ),

@@ -1,4 +1,4 @@
--- What became of a lost caller counts up to `seen_until`: a day of some weeks ago has had those weeks to reach its own.
+-- A recovery counts only up to `seen_until`: otherwise a day some weeks ago would have had more time to reach its callers.
 with periods (period, first_date, last_date, seen_until) as (
     values $periods
 )

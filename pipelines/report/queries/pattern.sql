@@ -1,4 +1,4 @@
--- A cell is an hour of the week: 0 is Monday's first, 167 Sunday's last. Both passes of the autumn hour fall into one.
+-- A cell is an hour of the week: 0 is Monday's first, 167 is Sunday's last. Both passes of the autumn hour are one cell.
 with periods (period, first_date, last_date, seen_until) as (
     values $periods
 ),

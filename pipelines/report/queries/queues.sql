@@ -1,4 +1,4 @@
--- Targets are the seed's as of the last whole build, so every call of a queue has the same.
+-- All calls of a queue have the same targets: those of the seed at the last whole build.
 select
     account,
     queue_kind,

@@ -1,4 +1,4 @@
--- When each account was last loaded, as this build found it.
+-- The last load of each account, as of the start of this build.
 select
     account,
     max(loaded_at) as last_load_at

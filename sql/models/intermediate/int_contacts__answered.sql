@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- Every answered conversation with a number, whoever called: what can recover a lost caller.
+-- Every answered conversation with a number, inbound or outbound: the contacts that can recover a lost caller.
 select
     account,
     local_date,

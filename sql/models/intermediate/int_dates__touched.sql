@@ -1,4 +1,4 @@
-{#- Days before and after a reloaded UTC day on whose local dates a number can change, or which are read to compute it. -#}
+{#- From how many days before to how many days after a reloaded UTC day a number can change, or must be read. -#}
 {%- set followed_days = ([var('repeat_hours'), var('followed_hours')] | map('int') | max + 23) // 24 -%}
 {%- set recovery_days = (var('recovery_hours') | int + 23) // 24 -%}
 {%- set journey_days = 2 -%}

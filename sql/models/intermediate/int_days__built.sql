@@ -1,3 +1,3 @@
--- What the marts now hold, for the next build to compare with. It comes last, after every mart and its tests:
+-- The loaded days that the marts hold now; the next build compares with them. It comes last, after all marts and their tests:
 -- depends_on: {{ ref('restatements') }} {{ ref('int_days__published') }}
 select * from {{ ref('int_days__seen') }}

@@ -1,4 +1,4 @@
--- Local days of which every UTC day that they lie in was read after they were over, among those that this build looks at.
+-- Of the local days that this build looks at, those that had ended when each UTC day they lie in was read.
 with loads as (
     select
         account,

@@ -5,8 +5,8 @@
     full_refresh=false
 ) }}
 
--- Each local day of an account's queues or ring groups once published, whether or not a queue had calls on it.
--- Never rebuilt, as int_queue_days__published, after which it comes: that asks what earlier builds had published.
+-- Each published local day of an account's queues or ring groups, even if no queue had calls on it.
+-- Never rebuilt, like int_queue_days__published. It comes after that model, which asks what earlier builds have published.
 -- depends_on: {{ ref('int_queue_days__published') }}
 select
     completed.account,

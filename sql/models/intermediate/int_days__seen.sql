@@ -1,4 +1,4 @@
--- Loads may go on while models are built: what this build has seen is fixed here, and becomes int_days__built at its end.
+-- Loads may go on during a build. So this fixes the loaded days that the build uses; at its end they become int_days__built.
 select
     days.account,
     days.endpoint,

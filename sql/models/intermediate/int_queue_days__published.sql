@@ -5,9 +5,9 @@
     full_refresh=false
 ) }}
 
--- A version of a queue's day each time its figures change, from the first build whose loads had seen the whole local day.
--- A queue that had no calls when its day was first published was published with none: that is its version 1.
--- Never rebuilt: what was published cannot be computed again. It waits for the other marts and their tests:
+-- A version of a queue's day for each change of its figures, from the first build whose loads have read the whole local day.
+-- If a queue had no calls when its day was first published, its version 1 has zeros.
+-- Never rebuilt, because published figures cannot be computed again. It waits for the other marts and their tests:
 -- depends_on: {{ ref('account_days') }} {{ ref('agent_days') }} {{ ref('caller_journeys') }} {{ ref('dates') }}
 -- depends_on: {{ ref('inbound_number_days') }} {{ ref('load_health') }} {{ ref('lost_calls') }} {{ ref('queue_hour_of_week') }}
 -- depends_on: {{ ref('queue_hours') }} {{ ref('queue_intervals') }} {{ ref('queue_months') }} {{ ref('queue_wait_buckets') }}
@@ -60,7 +60,7 @@ latest as (
     {%- endif %}
 ),
 
--- A day that lost all its calls is published as a row of zeros.
+-- A day that has lost all its calls is published as a row of zeros.
 queues_days as (
     select
         coalesce(current_days.account, latest.account) as account,

@@ -1,8 +1,8 @@
 {{ config(materialized='incremental', incremental_strategy='replace', unique_key=['account', 'local_date']) }}
 
-{%- set lines = 1000000 %}  {#- waiting and talking are a line each of every queue -#}
+{%- set lines = 1000000 %}  {#- more than there are lines; a line is the waiting or the talking of one queue -#}
 
--- Numbers stand for names and instants here: every call is sorted, some of them many times.
+-- Numbers replace names and instants here, because each call is sorted, and some are sorted many times.
 with queues as (
     select
         *,
@@ -26,7 +26,7 @@ followed as (
     where calls.outcome <> 'in_progress' and {{ touched('context', 'calls.local_date') }}
 ),
 
--- A span holds its start and not its end: who leaves makes room in the same instant for who comes.
+-- A span includes its start and excludes its end, so a call that ends makes room for one that starts at the same instant.
 spans as (
     select
         followed.queue_number,
@@ -50,8 +50,8 @@ quartered as (
     where end_micros > start_micros
 ),
 
--- One more at the start of a span and of each quarter it goes on in, one fewer at its end. Two numbers say it all, as they
--- are what is sorted: a quarter of a line, and an instant doubled, odd where somebody comes and even where somebody leaves.
+-- Plus one at the start of a span and of each further quarter it reaches, minus one at its end. Only two numbers are sorted:
+-- `place`, a quarter and a line, and `moment`, an instant doubled, odd for plus one and even for minus one.
 changes as (
     select
         (quartered.first_quarter + steps.step) * {{ lines }} + quartered.line as place,

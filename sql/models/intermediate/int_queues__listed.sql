@@ -4,7 +4,7 @@
     unique_key=['account', 'queue_kind', 'queue_name']
 ) }}
 
--- Every queue ever seen: the seeds' wildcards are resolved once a queue, not once a call.
+-- All queues ever seen, so that the seeds' wildcards are resolved once per queue and not once per call.
 select
     account,
     queue_kind,

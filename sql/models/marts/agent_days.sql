@@ -42,7 +42,7 @@ activities as (
     from ended
 ),
 
--- A queue call may be told again as a user call: each second counts once, from where the talk before it left off.
+-- A queue call may also be a user call. So each second counts once: a talk counts from the end of the talks before it.
 talked as (
     select
         *,

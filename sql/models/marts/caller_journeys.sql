@@ -8,7 +8,7 @@ with visits as (
     where caller_number is not null and {{ touched('visit') }}
 ),
 
--- Two visits that begin together follow each other in the order in which they end, then of their ids.
+-- Visits that begin together are in the order of their ends, then of their ids.
 neighbours as (
     select
         *,
@@ -28,7 +28,7 @@ linked as (
     from neighbours
 ),
 
--- Most visits stand alone; only the others need to be gathered, each by the last first visit before it.
+-- Most visits have no link. Only the others are grouped: a journey's number is the count of first visits up to here.
 gathered as (
     select
         *,

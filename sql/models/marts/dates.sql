@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- Whole years around what has been loaded; a local date may lie a day beyond the UTC days.
+-- Whole years around the loaded days. A local date may be one day before or after the UTC days.
 with bounds as (
     select
         cast(date_trunc('year', cast(min(call_day) - 1 as timestamp)) as date) as first_date,

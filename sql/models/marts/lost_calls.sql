@@ -27,7 +27,7 @@ with lost as (
     from {{ ref('queue_calls') }}
     where outcome in ('abandoned', 'timedout') and caller_number is not null and {{ touched('lost') }}
     {%- if is_incremental() %}
-    -- Nothing near these was reloaded, so nobody reached them; but their time may have run out.
+    -- Nothing near these open calls was reloaded, so nothing recovered them, but their 72 hours may have passed.
     union all
     select
         {{- columns }}
@@ -74,7 +74,7 @@ moments as (
     from contacts
 ),
 
--- At one instant the lost call comes first, so a contact in that instant still counts as later.
+-- At equal instants the lost call comes first, so that a contact at the same instant counts as later.
 followed as (
     select
         queue_call_id,

@@ -12,8 +12,8 @@ with staged as (
     where {{ touched('context', 'call_day') }}
 ),
 
--- Two rows alike in everything are two calls. Which of them is called the second does not matter, as they are alike.
--- Both windows share one sort, which is what costs most here.
+-- Two equal rows are two calls. Which one is the second does not matter, because they are equal.
+-- Both windows share one sort, the most expensive step here.
 measured as (
     select
         *,

@@ -1,6 +1,6 @@
 {{ config(materialized='table') }}
 
--- The newest local date is left out: it is seldom whole when the night's load reads it.
+-- The newest local date is left out, because it is seldom whole at a nightly load.
 with windows as (
     select
         account,

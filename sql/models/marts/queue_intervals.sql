@@ -1,6 +1,6 @@
 {{ config(unique_key=['account', 'local_date']) }}
 
--- A quarter in which nobody entered has a row too when somebody was still waiting or talking in it.
+-- A quarter in which nobody entered also has a row if somebody was still waiting or talking in it.
 with activity as (
     select
         account,

@@ -11,7 +11,7 @@ with staged as (
     where {{ touched('context', 'call_day') }}
 ),
 
--- Two rows alike in everything are two calls. Which of them is called the second does not matter, as they are alike.
+-- Two equal rows are two calls. Which one is the second does not matter, because they are equal.
 numbered as (
     select
         *,
