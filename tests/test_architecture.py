@@ -11,11 +11,9 @@ WALLS = {
     "httpx": {"voipcloud/client.py", "nightly/notify.py"},
     "dlt": {
         "voipcloud/__init__.py",
-        "voipcloud/settings.py",
+        "voipcloud/setting_lookup.py",
         "warehouse/__init__.py",
         "warehouse/postgres.py",
-        "nightly/notify.py",
-        "cli/options.py",
         "cli/main.py",
     },
     "dbt": {"transform/dbt.py"},

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from pipelines.cli.examples import EXAMPLES
 from pipelines.cli.main import cli
+from pipelines.cli.options import EXAMPLES
 from pipelines.sandbox.account import Account
 from tests.support import night
 from tests.support.site import CALLS, Ran, Site

@@ -12,8 +12,8 @@ from pipelines.load.account import open_budget
 from pipelines.phone_numbers import mask_numbers
 from pipelines.sandbox.account import Account
 from pipelines.voipcloud.settings import read_accounts
-from tests.cli.test_bad_input import KEY, assert_told
 from tests.support import night
+from tests.support.messages import KEY, assert_told
 from tests.support.site import Site
 
 USER, NUMBER = "+61255501234", "+61491570156"

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import tomlkit
 
-from pipelines.cli.init.answers import check_warehouse, parse_zone, suggest_zones, with_password, zone_here
+from pipelines.cli.init.answers import local_zone, parse_warehouse, parse_zone, suggest_zones, with_password
 from pipelines.cli.init.toml_files import set_value
 from pipelines.sandbox.account import Account
-from pipelines.voipcloud.settings import SECTION
-from tests.cli.test_bad_input import KEY, assert_told
+from pipelines.voipcloud.setting_lookup import SECTION
+from tests.support.messages import KEY, assert_told
 from tests.support.site import MINE, Site
 from tests.support.terminal import Terminal, terminal
 
@@ -64,12 +64,12 @@ def test_from_nothing(site: Site) -> None:
     request."""
     with init(site) as screen:
         screen.answer(ADDRESS, "http://pbx.example")
-        screen.see("only https is taken")
+        screen.see("only https is accepted")
         screen.answer(ADDRESS, site.pbx.base_url)
         screen.answer(TOKEN, "two words")
         screen.see("characters that no key has")
         screen.answer(TOKEN, KEY)
-        assert f"[{zone_here()}]" in screen.answer(ZONE, "Sidney") + screen.see("did you mean Australia/Sydney")
+        assert f"[{local_zone()}]" in screen.answer(ZONE, "Sidney") + screen.see("did you mean Australia/Sydney")
         screen.answer(ZONE, "australia/sydney")
         screen.answer(START, "31/12/2025")
         screen.see("no date such as 2026-01-31")
@@ -151,7 +151,7 @@ def test_in_a_git_checkout(site: Site, typed: str, is_added: bool) -> None:
     (site.folder / ".gitignore").write_text("*.duckdb")
     with init(site) as screen:
         answer_all(screen, site.pbx.base_url)
-        screen.answer("git would take .dlt/secrets.toml into the repository", typed)
+        screen.answer("git would commit .dlt/secrets.toml", typed)
         screen.answer(CHECK, "n")
         assert screen.end() == 0
     lines = (site.folder / ".gitignore").read_text().split()
@@ -220,7 +220,7 @@ def test_answers_as_people_write_them() -> None:
         ("~no-such-user/calls.duckdb", "Write it in full"),
     ):
         with pytest.raises(ValueError, match=why):
-            check_warehouse(typed)
+            parse_warehouse(typed)
 
 
 def test_a_setting_in_any_file() -> None:

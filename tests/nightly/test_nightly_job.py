@@ -19,12 +19,11 @@ import pytest
 
 from pipelines.errors import SettingsError
 from pipelines.nightly.log import KEPT, MAX_BYTES
-from pipelines.nightly.notify import read_notify
+from pipelines.nightly.notify import read_notify_settings
 from pipelines.sandbox.account import Account
-from tests.cli.test_bad_input import assert_told
 from tests.support import night
+from tests.support.messages import KEY, NUMBERS, assert_told
 from tests.support.site import Site, assert_truth, queue_call, user_call
-from tests.test_privacy import KEY, NUMBERS
 
 MakeSite = Callable[..., Site]
 
@@ -119,7 +118,7 @@ def test_a_command_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY__COMMAND", json.dumps([sys.executable, str(site.folder / "tell.py")]))
     monkeypatch.setenv("NOTIFY__TIMEOUT_SECONDS", "5")
     site.pbx.fault("401", times=None)
-    for code, warning in (("", ""), ("sys.exit(3)", "ended with 3"), ("time.sleep(60)", "did not do its work")):
+    for code, warning in (("", ""), ("sys.exit(3)", "ended with 3"), ("time.sleep(60)", "was killed after 5 s")):
         told = tells(site, code)
         ran = site.run("run")
         assert ran.code == 77
@@ -198,7 +197,7 @@ def test_wrong_settings(monkeypatch: pytest.MonkeyPatch, name: str, value: str) 
     """A setting of `[notify]` that cannot be used is told of as one."""
     monkeypatch.setenv(f"NOTIFY__{name}", value)
     with pytest.raises(SettingsError, match="notify"):
-        read_notify()
+        read_notify_settings()
 
 
 def test_a_wrong_setting_costs_no_night(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
