@@ -1,4 +1,4 @@
-"""The key is nowhere but in the header, phone numbers nowhere but in the warehouse, and files are the user's alone."""
+"""The key is in the header alone, phone numbers are in the warehouse alone, and files are the user's alone."""
 
 import signal
 import stat

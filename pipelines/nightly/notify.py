@@ -1,7 +1,7 @@
 """Notifies somebody of a failed night: by a command, a webhook, or both, as `[notify]` in the settings says.
 
     [notify]
-    command = ["/usr/local/bin/tell", "--calls"]     # gets the summary as JSON on its standard input
+    command = ["/usr/local/bin/notify", "--calls"]     # gets the summary as JSON on its standard input
     timeout_seconds = 30
     webhook = "https://hooks.example/…"              # in secrets.toml: anybody who has the address can post to it
 
@@ -121,7 +121,7 @@ def _parse_command(value: Any) -> tuple[str, ...]:
     if not words or shutil.which(words[0]) is None:
         raise SettingsError(
             "[notify] command cannot be run: it has to begin with a program that exists, by its path or on PATH. "
-            'Write it as a list of words: command = ["/usr/local/bin/tell", "--calls"].'
+            'Write it as a list of words: command = ["/usr/local/bin/notify", "--calls"].'
         )
     return tuple(words)
 
