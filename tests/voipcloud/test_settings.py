@@ -10,6 +10,7 @@ from pipelines.sandbox.account import Account
 from pipelines.voipcloud.setting_values import parse_start
 from pipelines.voipcloud.settings import read_account, read_accounts, read_sound_accounts
 from tests.support import night
+from tests.support.messages import assert_told
 from tests.support.site import Site
 
 MakeSite = Callable[..., Site]
@@ -59,24 +60,31 @@ def test_a_date_in_a_file(site: Site) -> None:
     assert "calls from 2026-01-30 (UTC) on" in night.run(site, "doctor").out
 
 
-def test_what_an_account_takes_from_above(make_site: MakeSite) -> None:
+def test_what_an_account_takes_from_above(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """An account takes a setting that it lacks from the section above, except the key. A wrong one costs no other."""
     site = make_site(Account("n", name="north"), Account("s", name="south"))
     site.set_setting("api_key", "the-key-at-the-top")
     site.set_setting("settle_hours", "5")
     site.set_setting("accounts.south.settle_hours", "6")
     assert [(one.access.api_key, one.rules.settle_hours) for one in read_accounts()] == [("n", 5), ("s", 6)]
-    site.set_setting("accounts.south.api_key", "")
+    monkeypatch.delenv("SOURCES__VOIPCLOUD__ACCOUNTS__SOUTH__API_KEY")
     sound, wrong = read_sound_accounts()
     assert [one.name for one in sound] == ["north"]
     assert "SOURCES__VOIPCLOUD__ACCOUNTS__SOUTH__API_KEY" in str(wrong["south"])
 
 
-def test_main_among_several(make_site: MakeSite) -> None:
+def test_main_among_several(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where accounts have sections, `main` is one of them and does not take the key at the top either."""
     site = make_site(Account("m", name="main"), Account("s", name="south"))
     site.set_setting("api_key", "the-key-at-the-top")
     assert read_account("main").access.api_key == "m"
-    site.set_setting("accounts.main.api_key", "")
+    monkeypatch.delenv("SOURCES__VOIPCLOUD__ACCOUNTS__MAIN__API_KEY")
     with pytest.raises(SettingsError, match=r"api_key in \[sources.voipcloud.accounts.main\]"):
         read_account("main")
+
+
+def test_main_in_a_section_of_its_own(site: Site) -> None:
+    """A section for `main` alone makes it an account like any other: the key at the top is not its key."""
+    (site.folder / ".dlt").mkdir()
+    (site.folder / ".dlt" / "config.toml").write_text('[sources.voipcloud.accounts.main]\ntimezone = "UTC"\n')
+    assert_told(night.run(site, "budget"), 78, "SOURCES__VOIPCLOUD__ACCOUNTS__MAIN__API_KEY")
