@@ -17,7 +17,16 @@ from pipelines.cli.options import (
     json_option,
     on_budget_option,
 )
-from pipelines.cli.output import emit, finish, print_loads, print_models, print_night, print_published, say, write
+from pipelines.cli.output import (
+    emit,
+    finish,
+    print_loads,
+    print_models,
+    print_night,
+    print_published,
+    say_warning,
+    write,
+)
 from pipelines.cli.progress import watch_build, watch_loads
 from pipelines.cli.signals import watch_signals
 from pipelines.errors import CallsError, UnexpectedError, UsageError, exit_code
@@ -145,7 +154,7 @@ def _notify(night: NightResult, log: Callable[[str], None]) -> None:
 
     def warn(text: str) -> None:
         log(text)
-        say(f"warning: {text}")
+        say_warning(text)
 
     try:
         settings = read_notify_settings()
