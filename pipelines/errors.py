@@ -1,7 +1,7 @@
-"""Every error a user can meet, each named by its remedy, each with the exit code a scheduler sees.
+"""Every error a user can meet, each named by what happened, each with the exit code a scheduler sees.
 
     CallsError                1   anything else
-    ├── UnexpectedError                1   nobody foresaw it
+    ├── UnexpectedError       1   nobody foresaw it
     ├── UsageError            2   an argument
     ├── UnexpectedPayload    65   the PBX sent what cannot be read
     ├── PbxUnavailable       69   no answer, or a server error, after every retry
@@ -17,9 +17,14 @@
 A message says what happened, to what, and what to do. It never holds a key, a query string or a phone number.
 """
 
+import difflib
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Self
+
+# Exit codes from the mildest to the gravest; 0 is success.
+SEVERITY = (0, 75, 65, 69, 77, 78, 2, 1)
 
 
 class CallsError(Exception):
@@ -29,11 +34,14 @@ class CallsError(Exception):
 
 
 class UnexpectedError(CallsError):
-    """Something that nobody foresaw. Its own text is left out: it may quote what must not be told."""
+    """An error that nobody foresaw: a mistake in this program."""
 
     @classmethod
     def wrap(cls, error: BaseException, what: str) -> Self:
-        """`what` broke, by which kind of error, and where in our own code."""
+        """Say that `what` broke, by which kind of error, and where in our own code.
+
+        The original text is left out, because it may quote a call record or a setting.
+        """
         own = [f for f in traceback.extract_tb(error.__traceback__) if "pipelines" in Path(f.filename).parts]
         where = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
         return cls(f"{what} broke ({type(error).__name__}{where}): this is a mistake in calls.")
@@ -52,7 +60,7 @@ class UnexpectedPayload(CallsError):
 
 
 class PbxUnavailable(CallsError):
-    """The PBX did not answer, or answered with a server error, until the retries were used up."""
+    """The PBX did not answer, or answered with a server error, on every attempt."""
 
     exit_code = 69
 
@@ -70,7 +78,7 @@ class StoppedEarly(CallsError):
 class BudgetSpent(StoppedEarly):
     """No request may leave before `until` (Unix seconds)."""
 
-    def __init__(self, message: str, until: float = 0.0) -> None:  # copied between processes, it gets `until` later
+    def __init__(self, message: str, until: float = 0.0) -> None:  # unpickling passes the message only
         super().__init__(message)
         self.until = until
 
@@ -97,3 +105,14 @@ class SettingsError(CallsError):
     """A setting is missing or cannot be used."""
 
     exit_code = 78
+
+
+def exit_code(errors: Iterable[CallsError | None]) -> int:
+    """The gravest exit code of several errors; 0 if there is none."""
+    return max((error.exit_code if error else 0 for error in errors), key=SEVERITY.index, default=0)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: "; did you mean 'load'?" if a known word is near, else "."."""
+    close = difflib.get_close_matches(word, sorted(known), 1)
+    return f"; did you mean '{close[0]}'?" if close else "."

@@ -11,13 +11,9 @@ WALLS = {
     "httpx": {"voipcloud/client.py", "nightly/notify.py"},
     "dlt": {
         "voipcloud/__init__.py",
-        "voipcloud/dlt_settings.py",
-        "voipcloud/settings.py",
-        "load/pipeline.py",
+        "voipcloud/setting_lookup.py",
         "warehouse/__init__.py",
         "warehouse/postgres.py",
-        "nightly/notify.py",
-        "cli/options.py",
         "cli/main.py",
     },
     "dbt": {"transform/dbt.py"},
@@ -28,13 +24,10 @@ WALLS = {
 CORE = (
     "voipcloud/paging.py",
     "voipcloud/coverage.py",
-    "voipcloud/package.py",
-    "voipcloud/list_state.py",
-    "voipcloud/reader.py",
-    "voipcloud/run.py",
-    "voipcloud/session.py",
+    "voipcloud/packages.py",
     "voipcloud/records/",
     "voipcloud/responses.py",
+    "voipcloud/ahead.py",
 )
 OUTSIDE = {"dlt", "dbt", "duckdb", "psycopg2", "sqlite3", "httpx", "socket"}
 

@@ -1,6 +1,5 @@
-"""The key is nowhere but in the header, phone numbers nowhere but in the warehouse, and files are the user's alone."""
+"""The key is in the header alone, phone numbers are in the warehouse alone, and files are the user's alone."""
 
-import re
 import signal
 import stat
 from collections.abc import Callable
@@ -12,11 +11,10 @@ from pipelines.voipcloud.client import Access
 from pipelines.voipcloud.settings import read_accounts
 from pipelines.warehouse import Target
 from tests.support import night
+from tests.support.messages import KEY, NUMBERS
 from tests.support.site import Ran, Site
 
 MakeSite = Callable[..., Site]
-KEY = "k3y-that-nobody-may-see-9876543210"
-NUMBERS = re.compile(rb"\+?(?:61255550|6125550|614915700|442079460|155501)\d{2,4}")
 
 
 def made_site(make_site: MakeSite) -> Site:

@@ -14,9 +14,8 @@ from pipelines.cli import tour
 from pipelines.cli.main import cli
 from pipelines.errors import CallsError
 from pipelines.voipcloud import settings
+from tests.support.readme import README, ROOT, blocks
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
 CALLS = Path(sys.executable).with_name("calls")
 
 
@@ -27,11 +26,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     ran = subprocess.run([CALLS, "demo"], cwd=folder, capture_output=True, text=True, timeout=200, check=False)
     assert ran.returncode == 0, ran.stderr
     return folder, ran.stdout
-
-
-def blocks(language: str) -> list[str]:
-    """The README's code blocks in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
 def commands() -> list[str]:

@@ -1,7 +1,7 @@
-"""Whom to call back: callers who gave up or were given up on, and whom nobody has reached since.
+"""Whom to call back: callers who hung up before anybody answered, and whom nobody has reached since.
 
-From the readers' copy, so as fresh as the last load: who was called back since is still on it. One line a caller, who
-was lost first on top: there the time that `recovery_hours` gives runs out first, so going down it loses the fewest.
+The list comes from the readers' copy, so it is as fresh as the last load: a caller who was called back after it is
+still on the list. There is one entry per caller, the first lost on top: their time (`recovery_hours`) runs out first.
 """
 
 from collections import defaultdict
@@ -11,10 +11,9 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # ships no types
 
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, did_you_mean
 from pipelines.publish.reader import STALE_AFTER, Query, Row
 from pipelines.transform import PROJECT
-from pipelines.voipcloud.settings import meant
 
 OPEN = """
 select account, caller_number, queue_name, entered_at, entered_at_local, wait_seconds, lost_at
@@ -22,14 +21,14 @@ from marts.lost_calls
 where is_open
 order by entered_at, queue_call_id
 """
-# Whether somebody was called back is told by user calls, so the list is as fresh as the stalest endpoint.
+# User calls show whether somebody was called back, so the list is as fresh as the endpoint loaded longest ago.
 FRESHNESS = "select account, min(last_load_at) as loaded_at from marts.load_health group by account order by account"
 QUEUES = "select distinct account, queue_name from marts.queue_days"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """One caller on one PBX; `tries` are the open calls, `waited_seconds` the longest wait of them."""
+    """One caller on one PBX. `tries` counts the open calls; `waited_seconds` is the longest wait among them."""
 
     account: str
     number: str
@@ -43,13 +42,13 @@ class Caller:
     closes_at: datetime  # when the first of the calls counts as lost for good
 
     def seconds_left(self, now: datetime) -> int:
-        """Whole seconds until then."""
+        """Whole seconds until `closes_at`; negative after it."""
         return int((self.closes_at - now).total_seconds())
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """The list, at most as long as was asked for; `left_out` callers are beyond it."""
+    """The list, cut at a limit; `left_out` callers are beyond it."""
 
     callers: tuple[Caller, ...]
     left_out: int
@@ -57,12 +56,12 @@ class Callbacks:
     loaded_at: dict[str, datetime]  # by account
 
     def stale(self, now: datetime) -> list[str]:
-        """Accounts of which the list is older than a day."""
+        """The accounts whose part of the list is more than a day old."""
         return [name for name, at in self.loaded_at.items() if now - at > STALE_AFTER]
 
 
 def recovery_time() -> timedelta:
-    """How long a lost caller may be called back: the models' own variable."""
+    """How long a lost caller may be called back: the variable `recovery_hours` of the models."""
     project: Any = yaml.safe_load((PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
     return timedelta(hours=float(project["vars"]["recovery_hours"]))
 
@@ -70,7 +69,7 @@ def recovery_time() -> timedelta:
 def read_lost(
     query: Query, accounts: tuple[str, ...], queues: tuple[str, ...], limit: int | None, now: datetime
 ) -> Callbacks:
-    """The list of these accounts and queues, () being all. Raises `UsageError` for a name that there is not."""
+    """The list for these accounts and queues; () is all. Raises `UsageError` for an unknown name."""
     loaded_at = {row["account"]: row["loaded_at"].astimezone(UTC) for row in query(FRESHNESS)}
     _check_names("account", accounts, set(loaded_at))
     loaded_at = {name: at for name, at in loaded_at.items() if not accounts or name in accounts}
@@ -79,20 +78,20 @@ def read_lost(
     allowed = recovery_time()
     lost = [row for row in query(OPEN) if row["account"] in loaded_at and (not queues or row["queue_name"] in queues)]
     still = [row for row in lost if row["lost_at"] + allowed > now]
-    callers = _by_caller(still, allowed)
+    callers = _group_by_caller(still, allowed)
     listed = callers[:limit]
     return Callbacks(tuple(listed), len(callers) - len(listed), len(lost) - len(still), loaded_at)
 
 
-def _by_caller(lost: list[Row], allowed: timedelta) -> list[Caller]:
+def _group_by_caller(lost: list[Row], allowed: timedelta) -> list[Caller]:
     calls: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in lost:
         calls[row["account"], row["caller_number"]].append(row)
-    callers = [_caller(*key, rows, allowed) for key, rows in calls.items()]
+    callers = [_make_caller(*key, rows, allowed) for key, rows in calls.items()]
     return sorted(callers, key=lambda caller: (caller.closes_at, caller.first_at, caller.account, caller.number))
 
 
-def _caller(account: str, number: str, calls: list[Row], allowed: timedelta) -> Caller:
+def _make_caller(account: str, number: str, calls: list[Row], allowed: timedelta) -> Caller:
     waits = [row["wait_seconds"] for row in calls if row["wait_seconds"] is not None]
     first, last = calls[0], calls[-1]
     return Caller(
@@ -112,5 +111,5 @@ def _caller(account: str, number: str, calls: list[Row], allowed: timedelta) -> 
 def _check_names(what: str, wanted: tuple[str, ...], known: set[str]) -> None:
     for name in wanted:
         if name not in known:
-            there = ", ".join(sorted(known)) or "none"
-            raise UsageError(f"The published copy has no {what} '{name}'{meant(name, known) or '.'} It has: {there}.")
+            names = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"The published copy has no {what} '{name}'{did_you_mean(name, known)} It has: {names}.")

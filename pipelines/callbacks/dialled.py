@@ -1,6 +1,7 @@
-"""Who was rung from this machine, so that whoever goes down the list again, or beside another, is told.
+"""Remembers who was rung from this machine, and shows it to everybody who goes down the list afterwards.
 
-One empty file a caller, named by a hash: its time is when. Gone once the caller is on no list any more.
+One empty file per caller, named by a hash; its modification time is the time of the call. It is removed once the
+caller's time to be called back has run out.
 """
 
 import hashlib
@@ -15,22 +16,22 @@ FOLDER = "rung"
 
 
 def note_rung(caller: Caller) -> None:
-    """Remembers that the caller was rung just now. A disk that is full costs the note, and not the round."""
+    """Remember that the caller was rung just now. A full disk loses the note and stops nothing."""
     folder = home() / FOLDER
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / _name(caller)).touch(mode=0o600)
+        (folder / _file_name(caller)).touch(mode=0o600)
 
 
 def rung_at(caller: Caller) -> datetime | None:
-    """When the caller was last rung, in UTC."""
+    """When the caller was last rung, in UTC; None if never."""
     with suppress(OSError):
-        return datetime.fromtimestamp((home() / FOLDER / _name(caller)).stat().st_mtime, UTC)
+        return datetime.fromtimestamp((home() / FOLDER / _file_name(caller)).stat().st_mtime, UTC)
     return None
 
 
 def forget_rung() -> None:
-    """Removes the notes on whoever is past being called back."""
+    """Remove the notes on callers whose time has run out."""
     oldest = time.time() - recovery_time().total_seconds()
     with suppress(OSError):
         for note in (home() / FOLDER).iterdir():
@@ -38,5 +39,5 @@ def forget_rung() -> None:
                 note.unlink(missing_ok=True)
 
 
-def _name(caller: Caller) -> str:
+def _file_name(caller: Caller) -> str:
     return hashlib.sha256(f"{caller.account}\0{caller.number}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Going down the list of lost callers by click-to-call: each is asked for, rung once, and never rung again."""
+"""Goes down the list of lost callers by click-to-call: asks about each, rings once, never rings again."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,30 +12,30 @@ Choice = Literal["ring", "skip", "quit"]
 
 @dataclass
 class Round:
-    """What became of the callers; `error` is what ended the round, or what it has to end with."""
+    """What became of the callers. `error` is what ended the round, or the last call that may have rung."""
 
     rung: int = 0
     skipped: int = 0
-    unclear: int = 0  # sent, and the answer never came: they may have been rung
+    unclear: int = 0  # sent, but the answer never came: they may have been rung
     error: CallsError | None = None
 
     @property
     def seen(self) -> int:
-        """Callers that were decided on."""
+        """Callers that somebody decided about."""
         return self.rung + self.skipped + self.unclear
 
 
-def go_round(
+def go_down_list(
     callers: Iterable[Caller],
     ring: Callable[[Caller], None],
     ask: Callable[[Caller], Choice],
     go_on: Callable[[CallsError], bool],
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Round:
-    """Asks for each caller, and rings who is to be rung. Never raises what can be told of it.
+    """Ask about each caller, and ring those chosen. A `CallsError` is never raised: `Round.error` holds it.
 
-    A call whose answer never came goes on only if `go_on` says so; a number that cannot be dialled is skipped; whatever
-    else goes wrong, the budget above all, would go wrong with the next too and ends the round.
+    A number that cannot be dialled is skipped. After a call whose answer never came, `go_on` decides. Any other error,
+    such as a spent budget, would meet the next call too, so it ends the round.
     """
     done = Round()
     for caller in callers:
@@ -49,7 +49,7 @@ def go_round(
             ring(caller)
         except UsageError as error:
             done.skipped += 1
-            tell(f"Skipped: {error}")
+            say(f"Skipped: {error}")
         except MayHaveRung as error:
             done.unclear, done.error = done.unclear + 1, error
             if not go_on(error):
@@ -59,5 +59,5 @@ def go_round(
             break
         else:
             done.rung += 1
-            tell("The PBX took the call: it is ringing.")
+            say("The PBX took the call: it is ringing.")
     return done

@@ -12,7 +12,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that lets SHELL complete commands and options. Load it where the shell starts."""
+    """Print the script that lets SHELL complete commands and options. Load it when the shell starts."""
     found = get_completion_class(shell)
     if found is not None:
         script = found(context.find_root().command, {}, "calls", "_CALLS_COMPLETE")

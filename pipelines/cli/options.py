@@ -1,24 +1,46 @@
-"""The options that several commands share, and a choice that suggests the word that was meant."""
+"""The options that several commands share, words that suggest the one that was meant, and each command's examples."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date
+from typing import Any
 
 import click
-from dlt.common.configuration.exceptions import ConfigProviderException
+import pendulum
 
-from pipelines.errors import CallsError
-from pipelines.voipcloud.settings import account_names, meant
+from pipelines.errors import did_you_mean
+from pipelines.voipcloud.coverage import check_day
+from pipelines.voipcloud.setting_lookup import account_names
 
 
 class Word(click.Choice[str]):
     """One of a few words."""
 
     def get_invalid_choice_message(self, value: str, ctx: click.Context | None) -> str:
-        """click's own, with the word that was meant."""
-        return super().get_invalid_choice_message(value, ctx).rstrip(".") + (meant(value, self.choices) or ".")
+        """click's message, with the word that was meant."""
+        return super().get_invalid_choice_message(value, ctx).rstrip(".") + did_you_mean(value, self.choices)
+
+
+class Day(click.ParamType[date]):
+    """A day, as `pendulum.Date`."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> pendulum.Date:
+        """Fails for a day that does not exist, and for one of which no PBX has calls."""
+        try:
+            day = pendulum.from_format(value, "YYYY-MM-DD").date()
+        except ValueError:
+            self.fail(f"'{value}' is no date such as 2026-01-31.", param, ctx)
+        try:
+            check_day(day)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+        return day
 
 
 def _complete_account(_ctx: click.Context, _option: click.Parameter, begun: str) -> list[str]:
-    with suppress(CallsError, ConfigProviderException):
+    with suppress(Exception):  # whatever is wrong with the settings, completing shows no error
         return [name for name in account_names() if name.startswith(begun)]
     return []
 
@@ -29,7 +51,7 @@ account_option = click.option(
     multiple=True,
     metavar="A",
     shell_complete=_complete_account,
-    help="Only this one; repeatable.",
+    help="Only this account; repeatable.",
 )
 destination_option = click.option(
     "--destination", type=Word(["duckdb", "postgres"]), default="duckdb", show_default=True, help="Warehouse."
@@ -49,3 +71,34 @@ jobs_option = click.option(
     help="Accounts loaded at once, each in a process of its own.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON document.")
+
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "run": ("calls run", "calls run --account sydney --on-budget stop"),
+    "load": ("calls load", "calls load --endpoint queue_calls --from 2026-11-01 --to 2026-11-03"),
+    "build": ("calls build", "calls build --full-refresh"),
+    "publish": ("calls publish",),
+    "report": ("calls report", "calls report --out yesterday.html"),
+    "dashboard": ("calls dashboard", "calls dashboard --port 0"),
+    "docs": ("calls docs",),
+    "status": ("calls status", "calls status --account sydney --json"),
+    "budget": ("calls budget",),
+    "system-status": ("calls system-status",),
+    "lost": ("calls lost", "calls lost --queue Sales --limit 10 --show-numbers", "calls lost --dial 201"),
+    "dial": ('calls dial 201 "+61 491 570 006"',),
+    "init": ("calls init",),
+    "doctor": ("calls doctor", "calls doctor --destination postgres"),
+    "completion": (
+        'eval "$(calls completion bash)"   # in ~/.bashrc',
+        'eval "$(calls completion zsh)"    # in ~/.zshrc, after compinit',
+        "calls completion fish > ~/.config/fish/completions/calls.fish",
+    ),
+    "demo": ("calls demo", "calls demo --days 60"),
+    "sandbox": ("calls sandbox", "calls sandbox --port 0 --fault 429,retry_after=30,after=2"),
+}
+
+
+def add_examples(group: click.Group) -> None:
+    """Put each command's examples below its help."""
+    for name, command in group.commands.items():
+        lines = EXAMPLES.get(name, ())
+        command.epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)]) if lines else None

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run cleanly: the page under way is read, what is whole is loaded, exit code 75."""
+"""SIGINT and SIGTERM end a run cleanly: the page being read is finished, whole days are loaded, exit code 75."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -11,26 +11,26 @@ from pipelines.errors import CallsError, Interrupted
 
 @contextmanager
 def watch_signals() -> Iterator[Callable[[], CallsError | None]]:
-    """Gives a function that says whether a signal asked to stop. A second signal ends at once, as usual."""
-    asked: list[int] = []
+    """A function that returns `Interrupted` once a signal came, else None. A second signal ends the process at once."""
+    received: list[int] = []
     before: dict[signal.Signals, Any] = {}
 
-    def ask(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
         for name in before:
-            signal.signal(name, signal.SIG_DFL)  # no tidying up, which would wait for the request under way
+            signal.signal(name, signal.SIG_DFL)  # no cleaning up, which would wait for the open request
 
-    def reason() -> CallsError | None:
-        if not asked:
+    def stop() -> CallsError | None:
+        if not received:
             return None
         return Interrupted(
-            f"Stopped by {signal.Signals(asked[0]).name}; what was read is loaded, and the next run reads the rest."
+            f"Stopped by {signal.Signals(received[0]).name}; what was read is loaded, and the next run reads the rest."
         )
 
     for name in (signal.SIGINT, signal.SIGTERM):
-        before[name] = signal.signal(name, ask)
+        before[name] = signal.signal(name, note)
     try:
-        yield reason
+        yield stop
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)

@@ -1,11 +1,11 @@
-"""What `calls demo` ends with: yesterday's queues, where things are, whom to call back, and three questions to try."""
+"""How `calls demo` ends: yesterday's queues, where things are, whom to call back, and three questions to try."""
 
 import os
 from pathlib import Path
 
 import duckdb
 
-from pipelines.cli import output as screen
+from pipelines.cli.output import new_table, out, write
 from pipelines.publish import published_folder
 from pipelines.warehouse import Target
 
@@ -25,27 +25,24 @@ QUESTIONS = (
 def print_tour(target: Target) -> None:
     """Yesterday's queues from the readers' copy, where things are, and what to try."""
     readers, report = published_folder(target) / "calls.duckdb", published_folder(target) / "report.html"
-    table = screen.new_table("yesterday's queues", "offered", "given up", "in 20 s", "average wait", right=(1, 2, 3, 4))
+    table = new_table("yesterday's queues", "offered", "given up", "in 20 s", "average wait", right=(1, 2, 3, 4))
     with duckdb.connect(str(readers), read_only=True) as marts:
         for name, offered, abandoned, in_time, wait in marts.execute(YESTERDAY).fetchall():
             shares = ("-" if share is None else f"{share:.1%}" for share in (abandoned, in_time))
             table.add_row(name, f"{offered:,}", *shares, "-" if wait is None else f"{wait:.0f} s")
-    screen.out.print(table)
+    out.print(table)
     if report.exists():
-        screen.out.print(f"The report, for a browser: {report}", markup=False)
-    screen.out.print(
-        f"The warehouse is {target.path}. Whom to call back:\n\n  {_here(target)} .venv/bin/calls lost\n", markup=False
-    )
-    screen.out.print(f"The marts are in {readers}, Parquet copies beside it. Three questions to try:\n", markup=False)
+        write(f"The report, for a browser: {report}")
+    write(f"The warehouse is {target.path}. Whom to call back:\n\n  {_setting(target)} .venv/bin/calls lost\n")
+    write(f"The marts are in {readers}, Parquet copies beside it. Three questions to try:\n")
     for question in QUESTIONS:
-        screen.out.print(f"  {question}", markup=False)
-    screen.out.print(
+        write(f"  {question}")
+    write(
         '\nwith: .venv/bin/python -c "import duckdb, sys; '
-        "print(duckdb.connect('demo/published/calls.duckdb').sql(sys.argv[1]))\" '…'",
-        markup=False,
+        "print(duckdb.connect('demo/published/calls.duckdb').sql(sys.argv[1]))\" '…'"
     )
 
 
-def _here(target: Target) -> str:
+def _setting(target: Target) -> str:
     """The setting by which another command finds the demo's warehouse from this folder."""
     return f"DESTINATION__DUCKDB__CREDENTIALS={os.path.relpath(target.path, Path.cwd())}"

@@ -1,16 +1,16 @@
-"""The nightly job: load → build → publish → report, and one summary: on the screen, in the log, to whoever is to know.
+"""The nightly job: load → build → publish → report, then one summary for the screen, the log and the notification.
 
-What one account could not load does not keep the others from being built and published; models or tests that fail keep
-everything as it was published before. A signal ends the night after what was read is loaded.
+An account that cannot be loaded does not keep the others from being built and published. If a model or a test fails,
+everything stays as it was published before. A signal ends the night once what was read is loaded.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.errors import CallsError, Interrupted, SettingsError
+from pipelines.errors import CallsError, Interrupted, SettingsError, exit_code
 from pipelines.files import home
 from pipelines.load.account import LoadOptions, LoadResult, Observer, load_account
 from pipelines.load.parallel import load_side_by_side
@@ -21,14 +21,12 @@ from pipelines.transform.last_build import building
 from pipelines.voipcloud.settings import Account
 from pipelines.warehouse import Target
 
-# From the mildest to the gravest: what a run of several accounts ends with.
-SEVERITY = (0, 75, 65, 69, 77, 78, 2, 1)
-BuildProgress = Callable[[str, int, int], None]
+OnModel = Callable[[str, int, int], None]  # name, done, total
 
 
 @dataclass
 class NightResult:
-    """What a night did; `errors` in the order in which they came."""
+    """What a night did; `errors` in the order in which they occurred."""
 
     loads: list[LoadResult] = field(default_factory=list)
     models: list[ModelResult] = field(default_factory=list)
@@ -43,13 +41,13 @@ def run_night(
     target: Target,
     options: LoadOptions,
     observer: Observer,
-    on_build: BuildProgress,
+    on_model: OnModel,
     jobs: int = 1,
     wrong: Mapping[str, SettingsError] | None = None,
 ) -> NightResult:
-    """Runs every step that can still do good. Never raises what can be told of it.
+    """Run every step that can still succeed. A `CallsError` is never raised: `NightResult.errors` holds it.
 
-    `wrong` are accounts that cannot be loaded for their settings.
+    `wrong` are the accounts whose settings cannot be used. Builds if anything was loaded, or nothing failed.
     """
     night, begun = NightResult(), time.monotonic()
     night.loads = load_accounts(accounts, target, options, observer, jobs, wrong)
@@ -57,7 +55,7 @@ def run_night(
     night.errors = load_errors(night.loads, stopped)
     try:
         if not stopped and (any(load.packages for load in night.loads) or not night.errors):
-            night.models = build(target, on_build)
+            night.models = build(target, on_model)
             night.published = publish(target)
             night.report = str(write_report(target))
     except CallsError as error:
@@ -74,7 +72,10 @@ def load_accounts(
     jobs: int = 1,
     wrong: Mapping[str, SettingsError] | None = None,
 ) -> list[LoadResult]:
-    """Loads account by account, or `jobs` at once; each result holds its own error. A signal leaves out the rest."""
+    """Load one account after the other, or `jobs` at once; each result holds its own error.
+
+    A signal leaves out the accounts that have not begun.
+    """
     loads = [LoadResult(name, error=error) for name, error in (wrong or {}).items()]
     if jobs > 1 and len(accounts) > 1:
         return loads + load_side_by_side(accounts, target, options, observer, jobs)
@@ -85,27 +86,22 @@ def load_accounts(
     return loads
 
 
-def build(target: Target, on_build: BuildProgress, *, full_refresh: bool = False) -> list[ModelResult]:
-    """Builds and tests the models, while nobody else can write the warehouse."""
+def build(target: Target, on_model: OnModel, *, full_refresh: bool = False) -> list[ModelResult]:
+    """Build and test the models while nobody else can write the warehouse."""
     with building(target):
-        return build_models(target, home() / "dbt", full_refresh=full_refresh, on_progress=on_build)
+        return build_models(target, home() / "dbt", full_refresh=full_refresh, on_progress=on_model)
 
 
 def load_errors(loads: list[LoadResult], stopped: CallsError | None) -> list[CallsError]:
-    """What loads ended with; a signal is told of, too, that came when the last that was read was being loaded."""
+    """The errors of all loads, plus the stop signal if it arrived during the last load."""
     errors = [load.error for load in loads if load.error]
     if stopped and not any(isinstance(error, Interrupted) for error in errors):
         errors.append(stopped)
     return errors
 
 
-def exit_code(errors: Iterable[CallsError | None]) -> int:
-    """The exit code of several errors: the gravest."""
-    return max((error.exit_code if error else 0 for error in errors), key=SEVERITY.index, default=0)
-
-
 def log_night(night: NightResult, log: logging.Logger) -> None:
-    """The night's summary, a line a fact."""
+    """Log the night's summary, one line per fact."""
     for load in night.loads:
         calls = ", ".join(f"{endpoint} {rows}" for endpoint, rows in load.rows.items()) or "nothing"
         log.info("%s: loaded %s; %d requests, %.1f s", load.account, calls, load.requests, load.seconds)
@@ -128,12 +124,14 @@ def summarize(night: NightResult) -> dict[str, Any]:
         "published": vars(night.published) if night.published else None,
         "report": night.report,
         "seconds": round(night.seconds, 3),
-        "errors": [{"message": str(error), "exit_code": error.exit_code} for error in night.errors],
+        "errors": [_describe_error(error) for error in night.errors],
     }
 
 
 def describe_load(load: LoadResult) -> dict[str, Any]:
     """One account's load as JSON."""
-    error = load.error
-    told = None if error is None else {"message": str(error), "exit_code": error.exit_code}
-    return {**vars(load), "error": told}
+    return {**vars(load), "error": _describe_error(load.error) if load.error else None}
+
+
+def _describe_error(error: CallsError) -> dict[str, Any]:
+    return {"message": str(error), "exit_code": error.exit_code}

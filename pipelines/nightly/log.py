@@ -1,6 +1,6 @@
-"""The nightly job's log: `logs/calls.log` in the state folder, a line an event, the user's alone, a few files at most.
+"""The nightly job's log: `logs/calls.log` in the state folder, one line per event, readable by the user alone.
 
-It holds what the summary and the messages hold: no key, no phone number. A log that cannot be written stops nothing.
+It holds what the summary and the messages hold: no key and no phone number. A log that cannot be written stops nothing.
 """
 
 import logging
@@ -18,26 +18,26 @@ KEPT = 5  # older files: about a year of nights
 
 
 def log_path() -> Path:
-    """Where the log is."""
+    """The log file."""
     return home() / "logs" / "calls.log"
 
 
 @contextmanager
 def open_log() -> Iterator[logging.Logger]:
-    """A logger that writes there until the end."""
-    logger = logging.Logger("calls", logging.INFO)  # of its own: nobody else's handlers, nobody else's lines
-    handler = _handler()
+    """A logger that writes to the log file until the context ends."""
+    logger = logging.Logger("calls", logging.INFO)  # outside logging's tree: no other handlers, no other lines
+    handler = _file_handler()
     if handler is not None:
         logger.addHandler(handler)
     try:
         yield logger
     finally:
         if handler is not None:
-            with suppress(OSError):  # the disk is full, and the run has said so
+            with suppress(OSError):  # a full disk, which the run has reported
                 handler.close()
 
 
-def _handler() -> logging.Handler | None:
+def _file_handler() -> logging.Handler | None:
     path = log_path()
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,10 +46,10 @@ def _handler() -> logging.Handler | None:
         formatter = logging.Formatter(f"%(asctime)sZ {os.getpid()} %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)
-        handler.handleError = _say_nothing  # type: ignore[method-assign, assignment]  # logging's own way
+        handler.handleError = _ignore  # type: ignore[method-assign, assignment]  # how logging lets it be replaced
         return handler
     return None
 
 
-def _say_nothing(_record: logging.LogRecord) -> None:
-    """A full disk: no traceback on the screen."""
+def _ignore(_record: logging.LogRecord) -> None:
+    """Drop a record that a full disk does not take; logging would print a traceback."""

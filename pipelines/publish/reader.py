@@ -1,4 +1,4 @@
-"""Reads the published marts: the readers' file on DuckDB, schema `marts` on Postgres. Never the private warehouse."""
+"""Reads the published marts: the readers' file on DuckDB, the schema `marts` on Postgres. Never the warehouse file."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +10,12 @@ import psycopg2
 
 from pipelines.errors import CallsError
 from pipelines.publish import published_folder
+from pipelines.publish.duckdb import FILE
 from pipelines.warehouse import Target, postgres
 
 Row = dict[str, Any]
 Query = Callable[[str], list[Row]]
-STALE_AFTER = timedelta(days=1)  # a night was missed
+STALE_AFTER = timedelta(days=1)  # at least one night was missed
 
 
 class NothingPublished(CallsError):
@@ -22,14 +23,14 @@ class NothingPublished(CallsError):
 
 
 class CopyUnreadable(CallsError):
-    """There is one, but it cannot be read: broken, or another version's."""
+    """There is a readers' copy, but it is damaged or written by another version."""
 
 
 @contextmanager
 def open_marts(target: Target) -> Iterator[Query]:
-    """A function that answers a query with rows as dicts, instants in UTC.
+    """A function that runs a query and returns rows as dicts, instants in UTC.
 
-    Raises `NothingPublished`, `CopyUnreadable`, or `SettingsError` where no Postgres answers.
+    Raises `NothingPublished`, `CopyUnreadable`, or `SettingsError` if Postgres does not answer.
     """
     connection = _connect(target)
     try:
@@ -43,10 +44,10 @@ def open_marts(target: Target) -> Iterator[Query]:
 
         yield query
     except (duckdb.CatalogException, psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
-        raise _nothing("there are no marts yet") from None
-    except (duckdb.Error, psycopg2.Error) as error:  # its own text may quote rows
+        raise _nothing_published("there are no marts yet") from None
+    except (duckdb.Error, psycopg2.Error) as error:  # the original text may quote rows
         raise CopyUnreadable(
-            f"The published marts cannot be read ({type(error).__name__}): they may be another version's. "
+            f"The published marts cannot be read ({type(error).__name__}); another version may have written them. "
             "Build and publish them again: calls build, then calls publish."
         ) from None
     finally:
@@ -56,9 +57,9 @@ def open_marts(target: Target) -> Iterator[Query]:
 def _connect(target: Target) -> Any:
     if target.engine == "postgres":
         return postgres.connect(target.credentials)
-    path = published_folder(target) / "calls.duckdb"
+    path = published_folder(target) / FILE
     if not path.exists():
-        raise _nothing(f"there is no {path}")
+        raise _nothing_published(f"there is no {path}")
     try:
         return duckdb.connect(str(path), read_only=True)
     except duckdb.Error as error:
@@ -67,8 +68,8 @@ def _connect(target: Target) -> Any:
         ) from None
 
 
-def _nothing(why: str) -> NothingPublished:
+def _nothing_published(why: str) -> NothingPublished:
     return NothingPublished(
-        f"Nothing has been published yet: {why}. calls run loads, builds and publishes; if the warehouse is another, "
-        "run in its folder or name it by --destination."
+        f"Nothing has been published yet: {why}. calls run loads, builds and publishes. If your warehouse is another "
+        "one, run in its folder or name it by --destination."
     )

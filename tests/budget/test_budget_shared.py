@@ -20,9 +20,9 @@ from pipelines.sandbox.account import Account
 from pipelines.voipcloud.settings import read_accounts
 from tests.budget.test_budget import spend
 from tests.budget.test_budget_postgres import ACCOUNT, TAKE_LOCK, held
-from tests.cli.test_bad_input import assert_told
 from tests.support import night
 from tests.support.ledgers import HOST, KEY, LIMITS, control_server, empty_postgres, execute, postgres_url, server
+from tests.support.messages import assert_told
 from tests.support.site import Site, assert_truth, user_call
 
 PASSWORD = "hush-tail"

@@ -1,4 +1,4 @@
-"""Shell completion, examples and suggestions: what helps somebody who does not know the words yet."""
+"""Shell completion, examples in the help, and suggestions for misspelt words."""
 
 import re
 import shlex
@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from pipelines.cli.examples import EXAMPLES
 from pipelines.cli.main import cli
+from pipelines.cli.options import EXAMPLES
 from pipelines.sandbox.account import Account
 from tests.support import night
 from tests.support.site import CALLS, Ran, Site
@@ -27,7 +27,7 @@ def site(make_site: MakeSite) -> Site:
 
 
 def complete(site: Site, typed: str) -> Ran:
-    """What bash is told when TAB is pressed at the end of what is typed."""
+    """What bash gets when TAB is pressed at the end of what is typed."""
     place = str(len(typed.split()) - 1)
     return night.run(site, _CALLS_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=place)
 
@@ -43,7 +43,7 @@ def test_in_a_real_bash(site: Site) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_script_for_each_shell(site: Site, shell: str) -> None:
-    """Each shell gets a script of its own that asks `calls` in that shell's way, and nothing else is written."""
+    """Each shell gets its own script, and nothing else is written."""
     ran = site.run("completion", shell)
     assert (ran.code, ran.err) == (0, "")
     assert f"_CALLS_COMPLETE={shell}_complete" in ran.out
@@ -60,12 +60,12 @@ def test_a_script_for_each_shell(site: Site, shell: str) -> None:
     ],
 )
 def test_what_is_completed(site: Site, typed: str, words: list[str]) -> None:
-    """Commands, options, endpoints and the accounts that are set up are completed."""
+    """Commands, options, endpoints and account names are completed."""
     assert complete(site, typed).out.split() == [f"plain,{word}" for word in words]
 
 
 def test_nothing_is_completed_where_settings_are_wrong(site: Site) -> None:
-    """Completing shows no error, whatever the settings are."""
+    """Completion shows no error, whatever is wrong with the settings."""
     (site.folder / ".dlt").mkdir()
     (site.folder / ".dlt" / "config.toml").write_text("[sources.voipcloud\n")
     ran = complete(site, "calls load --account n")
@@ -93,7 +93,7 @@ def test_every_example_is_one(name: str, line: str) -> None:
     ],
 )
 def test_what_was_meant(site: Site, arguments: list[str], meant: str) -> None:
-    """A slip in a command, an option, an account, an endpoint or a warehouse is met with the word that was meant."""
+    """A misspelt command, option, account, endpoint or warehouse gets the word that was meant."""
     ran = site.run(*arguments)
     assert ran.code == 2
     assert meant in ran.err

@@ -1,4 +1,4 @@
-"""Click-to-call: asked first, sent once, never repeated, and no word of the numbers."""
+"""Click-to-call: asks first, sends once, never repeats, and shows no number."""
 
 import io
 import signal
@@ -11,8 +11,8 @@ import pytest
 from pipelines.phone_numbers import mask_numbers
 from pipelines.sandbox.account import Account
 from pipelines.voipcloud.settings import read_accounts
-from tests.cli.test_bad_input import KEY, assert_told
 from tests.support import night
+from tests.support.messages import KEY, assert_told
 from tests.support.site import Site
 
 USER, NUMBER = "+61255501234", "+61491570156"
@@ -26,7 +26,7 @@ def site(make_site: MakeSite) -> Site:
 
 
 def test_numbers_as_people_write_them(site: Site) -> None:
-    """Spaces, dots, dashes and brackets are left out, and an extension, a star or a plus is taken."""
+    """Spaces, dots, dashes and brackets are removed; an extension, a star and a plus are accepted."""
     for user, number in (("+61 2 5550-1234", "(0491) 570.156"), ("201", "*98#")):
         assert_told(site.run("dial", user, number, "--yes"), 0)
     assert site.pbx.rings == [("main", "+61255501234", "0491570156"), ("main", "201", "*98#")]
@@ -34,7 +34,7 @@ def test_numbers_as_people_write_them(site: Site) -> None:
 
 @pytest.mark.parametrize(("typed", "code", "rings"), [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), ("", 1, 0)])
 def test_it_asks_first(site: Site, monkeypatch: pytest.MonkeyPatch, typed: str, code: int, rings: int) -> None:
-    """Only a yes rings; anything else, or nobody there to answer, sends nothing. The question shows two digits."""
+    """Only a yes rings; any other answer, or none, sends nothing. The question shows two digits of a number."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
     ran = site.run("dial", USER, NUMBER)
     assert_told(ran, code)
@@ -46,7 +46,7 @@ def test_it_asks_first(site: Site, monkeypatch: pytest.MonkeyPatch, typed: str, 
     "kind", ["500", "502", "503", "504", "code", "html", "bad_json", "empty", "string", "truncated", "reset", "hang"]
 )
 def test_it_is_never_repeated(site: Site, kind: str) -> None:
-    """Where the answer is lost or makes no sense the phones may have rung: one request, 69, and a word of warning."""
+    """If the answer is lost or unreadable, the phones may have rung: one request, code 69, and a warning."""
     site.set_setting("timeout_seconds", "0.5" if kind == "hang" else "20")
     site.pbx.fault(kind, times=None, seconds=1)
     assert_told(site.run("dial", USER, NUMBER, "--yes"), 69, "may have rung", "not repeated")
@@ -67,7 +67,7 @@ def test_it_is_never_repeated(site: Site, kind: str) -> None:
     ],
 )
 def test_a_slip_shows_no_number(site: Site, arguments: tuple[str, ...]) -> None:
-    """A number at the wrong place is refused without being shown in a terminal's history or a scheduler's log."""
+    """A number in the wrong place is refused, and the message does not show it."""
     ran = site.run(*arguments)
     assert_told(ran, 2)
     assert "570" not in ran.err + ran.out
@@ -75,13 +75,13 @@ def test_a_slip_shows_no_number(site: Site, arguments: tuple[str, ...]) -> None:
 
 
 def test_a_slip_shows_dates() -> None:
-    """What is no number stays readable."""
+    """Dates and short numbers stay readable in a message."""
     assert mask_numbers("'2026-13-40' is no day, 2026-13-4012345 and 12345") == "'2026-13-40' is no day, …45 and 12345"
 
 
 @pytest.mark.parametrize(("kind", "code"), [("400", 78), ("401", 77), ("404", 78), ("429", 75)])
 def test_a_refusal_rang_nobody(site: Site, kind: str, code: int) -> None:
-    """Where the PBX says that it refuses, nothing rang, and the message does not say it may have."""
+    """If the PBX refuses, nothing rang, and the message does not say that it may have."""
     site.pbx.fault(kind, times=None)
     ran = site.run("dial", USER, NUMBER, "--yes")
     assert_told(ran, code)
@@ -91,19 +91,19 @@ def test_a_refusal_rang_nobody(site: Site, kind: str, code: int) -> None:
 
 
 def test_no_licence(site: Site) -> None:
-    """An account that has not paid for click-to-call is told so, and whom to ask."""
+    """Without a licence for click-to-call, the message says so, and whom to ask."""
     site.pbx.accounts["main"].licensed = False
     assert_told(site.run("dial", USER, NUMBER, "--yes"), 77, "licence", "support")
 
 
 def test_nobody_there(site: Site) -> None:
-    """Where no connection comes about, nothing rang, and it says so."""
+    """Without a connection nothing rang, and the message says so."""
     site.set_setting("base_url", "http://127.0.0.1:9")
     assert_told(site.run("dial", USER, NUMBER, "--yes"), 69, "nothing rang")
 
 
 def test_given_up_while_it_rings(site: Site) -> None:
-    """Whoever presses Ctrl-C while the PBX has not answered is told that the phones may have rung."""
+    """Ctrl-C before the PBX has answered ends with the message that the phones may have rung."""
     site.pbx.fault("hang", seconds=30)
     dialling = night.start(site, "dial", USER, NUMBER, "--yes")
     end = time.monotonic() + 30
@@ -115,8 +115,8 @@ def test_given_up_while_it_rings(site: Site) -> None:
     assert_told(dialling.end(), 69, "may have rung")
 
 
-def test_slots_are_kept_for_it(site: Site) -> None:
-    """When loads have spent theirs, the slots kept for click-to-call are left; when those are spent, nothing goes."""
+def test_slots_are_kept_for_dialling(site: Site) -> None:
+    """Loads leave the slots kept for click-to-call; when those are spent too, nothing is sent."""
     site.set_setting("budget.requests", "3")
     site.set_setting("budget.reserve_interactive", "2")
     (account,) = read_accounts()
@@ -128,7 +128,7 @@ def test_slots_are_kept_for_it(site: Site) -> None:
 
 
 def test_which_pbx(make_site: MakeSite) -> None:
-    """Where several PBXs are set up, it has to be said which."""
+    """If several PBXs are set up, `--account` has to choose one."""
     site = make_site(Account(KEY, name="north"), Account("other", name="south"))
     assert_told(site.run("dial", USER, NUMBER, "--yes"), 2, "--account north")
     assert_told(site.run("dial", USER, NUMBER, "--yes", "--account", "south"), 0)

@@ -1,22 +1,17 @@
-"""`calls doctor`: what is wrong is told apart, each with its next step, for one request an account at most."""
+"""`calls doctor`: tells causes apart, gives each its next step, and costs at most one request per account."""
 
-import socket
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import orjson
 import psycopg2
 import pytest
 
-from pipelines.cli.doctor.findings import Note
-from pipelines.cli.doctor.reach import describe_address, describe_end
 from pipelines.sandbox.account import Account
-from tests.cli.test_bad_input import KEY, assert_told
+from tests.support import night
+from tests.support.findings import examine, failed
+from tests.support.messages import KEY, assert_told
 from tests.support.models_warehouses import empty_warehouse
 from tests.support.site import Site
 
@@ -26,46 +21,43 @@ CERTIFICATE = Path(__file__).parent / "localhost.pem"
 
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
-    """A PBX in order."""
+    """A PBX with nothing wrong."""
     return make_site(Account(KEY))
 
 
-def examine(site: Site, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """The exit code, and each finding by what was looked at."""
-    ran = site.run("doctor", "--json", *arguments)
-    assert KEY not in ran.out + ran.err
-    assert "Traceback" not in ran.err
-    return ran.code, {one["what"]: one for one in orjson.loads(ran.out)["findings"]}
-
-
-def failed(found: dict[str, Any]) -> dict[str, int]:
-    """The exit codes of what failed."""
-    return {what: one["exit_code"] for what, one in found.items() if one["verdict"] == "fail"}
-
-
-@contextmanager
-def tls_server() -> Iterator[int]:
-    """A server on loopback that shows a certificate which nobody signed; gives its port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def shake_hands() -> None:
-            connection, _ = server.accept()
-            with connection:
-                try:
-                    context.wrap_socket(connection, server_side=True).close()
-                except OSError:  # it was not trusted
-                    return
-
-        thread = threading.Thread(target=shake_hands)
-        thread.start()
-        yield server.getsockname()[1]
-        thread.join(10)
+def test_as_lines(site: Site) -> None:
+    """Each check has a line, in a fixed order, for one request. Failed ones have a remedy; the gravest code wins."""
+    well = site.run("doctor")
+    assert well.code == 0
+    found = [re.match(r"(?:ok|note) +(?:main: )?([^:]+): ", line) for line in well.out.splitlines()]
+    assert [line and line[1] for line in found] == [
+        "settings",
+        "time zone",
+        "budget",
+        "host",
+        "certificate",
+        "own address",
+        "API",
+        "key and address",
+        "clock",
+        "warehouse",
+        "room",
+        "published copy",
+    ]
+    assert len(site.pbx.arrivals) == 1
+    site.pbx.accounts["main"].whitelisted = False
+    with duckdb.connect(str(site.warehouse)):
+        ill = night.run(site, "doctor")
+    assert ill.code == 77
+    failures = [line for line in ill.out.splitlines() if line.startswith("FAIL")]
+    assert len(failures) == 2
+    assert "Whitelisted IPs" in failures[0]
+    assert "published/calls.duckdb" in failures[1]
+    assert len(site.pbx.arrivals) == 2
 
 
 def test_as_json(site: Site) -> None:
-    """Each finding has whose it is, a verdict, what was found and the exit code it leads to; all well is 0."""
+    """Each finding has its account, a verdict, what was found and its exit code; with nothing wrong the code is 0."""
     code, found = examine(site)
     assert code == 0
     assert not failed(found)
@@ -88,9 +80,9 @@ def test_as_json(site: Site) -> None:
         ("503", "API", 69, "later"),
     ],
 )
-def test_what_the_answer_tells(site: Site, kind: str, what: str, code: int, words: str) -> None:
-    """A key that is refused, a portal in place of the API and a PBX in trouble are told apart, by one request sent
-    once, and the rest is checked all the same."""
+def test_what_the_answer_means(site: Site, kind: str, what: str, code: int, words: str) -> None:
+    """One request, sent once, tells apart a refused key, a portal in place of the API and a PBX in trouble. The other
+    checks go on."""
     site.pbx.fault(kind, times=None)
     ended, found = examine(site)
     assert (ended, failed(found)) == (code, {what: code})
@@ -100,7 +92,7 @@ def test_what_the_answer_tells(site: Site, kind: str, what: str, code: int, word
 
 
 def test_a_budget_that_is_spent(site: Site) -> None:
-    """Where no request is left, none goes, and it says when one may."""
+    """If no request is left, none is sent, and it says when one may go."""
     site.set_setting("budget.requests", "1")
     site.set_setting("budget.reserve_interactive", "0")
     assert [examine(site)[0] for _ in range(2)] == [0, 75]
@@ -108,62 +100,8 @@ def test_a_budget_that_is_spent(site: Site) -> None:
     assert len(site.pbx.arrivals) == 1
 
 
-@pytest.mark.parametrize(
-    ("address", "what", "code", "words"),
-    [
-        ("https://pbx.invalid", "host", 78, "cannot be looked up"),
-        ("https://127.0.0.1:9", "certificate", 69, "does not answer at port 9"),
-        ("https://127.0.0.1:{port}", "certificate", 78, "does not speak TLS"),
-    ],
-)
-def test_a_wrong_address(site: Site, address: str, what: str, code: int, words: str) -> None:
-    """A name nobody knows, a port nobody answers at, and one without TLS are told apart, and cost no request."""
-    site.set_setting("base_url", address.format(port=site.pbx.base_url.rpartition(":")[2]))
-    ended, found = examine(site)
-    assert (ended, failed(found)) == (code, {what: code})
-    assert words in found[what]["found"]
-    assert found["API, key, clock"]["verdict"] == "not tried"
-    assert orjson.loads(site.run("budget", "--json").out)["accounts"][0]["used"] == 0
-    assert not [arrival for arrival in site.pbx.arrivals if arrival.account == "main"]
-
-
-def test_a_certificate_that_is_not_trusted(site: Site) -> None:
-    """A certificate of unknown origin, as a firewall shows it, is refused before the key leaves."""
-    with tls_server() as port:
-        site.set_setting("base_url", f"https://localhost:{port}")
-        ended, found = examine(site)
-    assert (ended, failed(found)) == (78, {"certificate": 78})
-    assert "self-signed certificate" in found["certificate"]["found"]
-
-
-@pytest.mark.parametrize(("days", "is_noted"), [(13, True), (15, False)])
-def test_a_certificate_near_its_end(days: int, is_noted: bool) -> None:
-    """The day a certificate ends is told, and two weeks before it somebody has to look."""
-    told = describe_end(1_800_000_000.0 + days * 86_400, 1_800_000_000.0)
-    assert isinstance(told, Note) == is_noted
-    assert "valid until 2027-0" in str(told)
-
-
-@pytest.mark.parametrize(
-    ("address", "is_noted", "words"),
-    [
-        ("127.0.0.1", False, "on this machine"),
-        ("::1", False, "on this machine"),
-        ("192.168.1.20", True, "public address of the router"),
-        ("100.64.3.4", True, "public address of the router"),  # a provider's own network
-        ("fe80::1%eth0", True, "public address of the router"),
-        ("8.8.8.8", False, "8.8.8.8: this is what the PBX has to have"),
-    ],
-)
-def test_the_address_to_allow(address: str, is_noted: bool, words: str) -> None:
-    """A public address is the one for the whitelist; of a private one it says whose counts, and where to find it."""
-    told = describe_address(address)
-    assert isinstance(told, Note) == is_noted
-    assert words in str(told)
-
-
 def test_settings_that_are_wrong(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A time zone that is not set, and a key that is missing, are said with the ways to set them; the rest goes on."""
+    """A missing time zone and a missing key are reported with the ways to set them; the other checks go on."""
     monkeypatch.delenv("SOURCES__VOIPCLOUD__TIMEZONE")
     ended, found = examine(site)
     assert (ended, failed(found)) == (78, {"time zone": 78})
@@ -178,7 +116,7 @@ def test_settings_that_are_wrong(site: Site, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_several_accounts(make_site: MakeSite) -> None:
-    """One account's trouble hides no other's, the warehouse is looked at once, and each costs a request of its own."""
+    """One account's error hides no other's, the warehouse is checked once, and each account costs one request."""
     site = make_site(*(Account(name, name=name) for name in ("north", "south", "west")))
     site.set_setting("accounts.north.base_url", "ftp://north")
     site.pbx.fault("401", account="south", times=None)
@@ -194,31 +132,31 @@ def test_several_accounts(make_site: MakeSite) -> None:
 
 
 def test_an_old_copy(site: Site) -> None:
-    """The readers' copy is told with its age, a broken one is a failure, one older than a day a question."""
+    """The readers' copy is shown with its age; one older than a day is a note, and a broken one a failure."""
     (site.folder / "published").mkdir()
     path = site.folder / "published" / "calls.duckdb"
     with duckdb.connect(str(path)) as copy:
         copy.execute("create schema marts")
         copy.execute("create table marts.load_health as select now() - interval 3 hours as last_load_at")
-    told = examine(site)[1]["published copy"]
-    assert (told["verdict"], told["found"].rpartition(", ")[2]) == ("ok", "3 h ago")
+    found = examine(site)[1]["published copy"]
+    assert (found["verdict"], found["found"].rpartition(", ")[2]) == ("ok", "3 hours ago")
     with duckdb.connect(str(path)) as copy:
         copy.execute("update marts.load_health set last_load_at = now() - interval 25 hours")
-    told = examine(site)[1]["published copy"]
-    assert told["verdict"] == "note"
-    assert "25 h ago: has the nightly job run" in told["found"]
+    found = examine(site)[1]["published copy"]
+    assert found["verdict"] == "note"
+    assert "1 day ago: has the nightly job run" in found["found"]
     path.write_text("no database")
     assert failed(examine(site)[1]) == {"published copy": 1}
 
 
 def test_a_postgres(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A Postgres without address, one that does not answer, one that lets nothing be made, and one in order."""
+    """Postgres without an address, without an answer, without the right to make schemas, and with nothing wrong."""
     postgres = ("--destination", "postgres")
     assert failed(examine(site, *postgres)[1]) == {"warehouse": 78}
     monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", "postgresql://me:s3cret@127.0.0.1:9/calls")
-    told = site.run("doctor", *postgres)
-    assert_told(told, 78)
-    assert "s3cret" not in told.out
+    ran = site.run("doctor", *postgres)
+    assert_told(ran, 78)
+    assert "s3cret" not in ran.out
     with empty_warehouse("postgres", tmp_path) as warehouse:
         with psycopg2.connect(warehouse.credentials) as connection, connection.cursor() as cursor:
             cursor.execute("create role guest login")

@@ -1,4 +1,4 @@
-"""`calls init`: asks on a terminal, checks each answer at once, writes settings and secrets apart, then checks all."""
+"""`calls init`: asks on a terminal, checks each answer at once, writes two files, then checks all of it."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import tomlkit
 
-from pipelines.cli.init.answers import check_warehouse, parse_zone, suggest_zones, with_password, zone_here
+from pipelines.cli.init.answers import local_zone, parse_warehouse, parse_zone, suggest_zones, with_password
 from pipelines.cli.init.toml_files import set_value
 from pipelines.sandbox.account import Account
-from pipelines.voipcloud.settings import SECTION
-from tests.cli.test_bad_input import KEY, assert_told
+from pipelines.voipcloud.setting_lookup import SECTION
+from tests.support.messages import KEY, assert_told
 from tests.support.site import MINE, Site
 from tests.support.terminal import Terminal, terminal
 
@@ -33,7 +33,7 @@ MakeSite = Callable[..., Site]
 
 @pytest.fixture
 def site(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A PBX, and nothing set up but the state folder."""
+    """A PBX, and no setting but the state folder."""
     made = make_site(Account(KEY))
     for name in [name for name in os.environ if name.startswith(MINE) and name != "CALLS_HOME"]:
         monkeypatch.delenv(name)
@@ -46,30 +46,29 @@ def init(site: Site, **settings: str) -> Any:
 
 
 def read(site: Site, name: str) -> Any:
-    """A settings file as Python has it."""
+    """A settings file, parsed."""
     return tomlkit.parse((site.folder / ".dlt" / name).read_text()).unwrap()
 
 
 def answer_all(
     screen: Terminal, address: str, key: str = KEY, zone: str = "", start: str = "", place: str = ""
 ) -> None:
-    """Answers each question; an empty answer takes what is offered."""
+    """Answer each question; an empty answer takes what is offered."""
     for question, typed in ((ADDRESS, address), (TOKEN, key), (ZONE, zone), (START, start), (WAREHOUSE, place)):
         screen.answer(question, typed)
 
 
 def test_from_nothing(site: Site) -> None:
-    """In an empty folder each answer is checked as it comes, near time zones are named, this machine's is offered, the
-    key is not shown; the secret stands in a file of its own that is the user's alone, and all is checked with one
-    request."""
+    """In an empty folder, each answer is checked at once, near time zones are suggested, this machine's is offered, and
+    the key is not shown. The secret gets a file of its own, the user's alone, and one request checks all of it."""
     with init(site) as screen:
         screen.answer(ADDRESS, "http://pbx.example")
-        screen.see("only https is taken")
+        screen.see("only https is accepted")
         screen.answer(ADDRESS, site.pbx.base_url)
         screen.answer(TOKEN, "two words")
         screen.see("characters that no key has")
         screen.answer(TOKEN, KEY)
-        assert f"[{zone_here()}]" in screen.answer(ZONE, "Sidney") + screen.see("did you mean Australia/Sydney")
+        assert f"[{local_zone()}]" in screen.answer(ZONE, "Sidney") + screen.see("did you mean Australia/Sydney")
         screen.answer(ZONE, "australia/sydney")
         screen.answer(START, "31/12/2025")
         screen.see("no date such as 2026-01-31")
@@ -96,8 +95,8 @@ def test_from_nothing(site: Site) -> None:
 
 
 def test_what_is_there_stays(site: Site) -> None:
-    """Comments, other settings and what is answered by Enter stay; a value is changed only after a yes; new ones stand
-    below the comment that tells of them; the example's key is none."""
+    """Comments, other settings and answers by Enter stay. A value is replaced only after a yes, a new one goes below
+    the comment that explains it, and the example's key counts as missing."""
     folder = site.folder / ".dlt"
     folder.mkdir()
     before = (ROOT / ".dlt" / "config.toml").read_text().replace('# timezone = "UTC"', 'timezone = "UTC"  # ours')
@@ -117,7 +116,7 @@ def test_what_is_there_stays(site: Site) -> None:
     secrets = (folder / "secrets.toml").read_text()
     assert secrets == (ROOT / ".dlt" / "secrets.toml.example").read_text().replace("paste the key here", KEY)
     assert stat.S_IMODE((folder / "secrets.toml").stat().st_mode) == 0o600
-    with init(site) as screen:  # once more: Enter keeps all, a new key and zone are asked about
+    with init(site) as screen:  # again: Enter keeps the address; a new key and zone need a yes
         answer_all(screen, "", key="another-key", zone="Asia/Tokyo")
         screen.answer("has api_key in [sources.voipcloud]. Replace it?", "n")
         screen.answer("Change it to Asia/Tokyo?", "y")
@@ -129,8 +128,8 @@ def test_what_is_there_stays(site: Site) -> None:
 
 
 def test_a_postgres(site: Site) -> None:
-    """A Postgres URL goes among the secrets with the password that was asked for hidden, and is said to be chosen by
-    `--destination`; what fails in the check ends with its code."""
+    """A Postgres URL goes to the secrets, with the password typed without an echo. It says to use `--destination`, and
+    a failed check ends with its code."""
     with init(site) as screen:
         answer_all(screen, site.pbx.base_url, place="postgresql://calls@127.0.0.1:9/calls")
         screen.answer("Password of that login", "s3cret/word")
@@ -146,12 +145,12 @@ def test_a_postgres(site: Site) -> None:
 
 @pytest.mark.parametrize(("typed", "is_added"), [("y", True), ("n", False)])
 def test_in_a_git_checkout(site: Site, typed: str, is_added: bool) -> None:
-    """Where git would commit the secrets, it says so and offers the line that keeps them out; then it is content."""
+    """If git would commit the secrets, it offers the line that ignores them; once they are ignored, it says so."""
     subprocess.run([shutil.which("git") or "git", "init", "--quiet"], cwd=site.folder, check=True)
     (site.folder / ".gitignore").write_text("*.duckdb")
     with init(site) as screen:
         answer_all(screen, site.pbx.base_url)
-        screen.answer("git would take .dlt/secrets.toml into the repository", typed)
+        screen.answer("git would commit .dlt/secrets.toml", typed)
         screen.answer(CHECK, "n")
         assert screen.end() == 0
     lines = (site.folder / ".gitignore").read_text().split()
@@ -164,20 +163,20 @@ def test_in_a_git_checkout(site: Site, typed: str, is_added: bool) -> None:
 
 
 def test_the_environment_overrides(site: Site) -> None:
-    """A variable that overrides what was written is named."""
+    """A variable that overrides what was written gets a warning."""
     with init(site, SOURCES__VOIPCLOUD__TIMEZONE="UTC") as screen:
         answer_all(screen, site.pbx.base_url)
         screen.see("SOURCES__VOIPCLOUD__TIMEZONE is set, and overrides what was written.")
 
 
 def test_not_without_a_terminal(site: Site) -> None:
-    """Piped answers are not taken: it says which settings to set, ends with 2, and writes nothing."""
+    """Without a terminal it says which settings to set, ends with 2, and writes nothing."""
     assert_told(site.run("init"), 2, "needs a terminal", "base_url", "SOURCES__VOIPCLOUD__BASE_URL", "secrets.toml")
     assert not (site.folder / ".dlt").exists()
 
 
 def test_what_it_leaves_to_people(site: Site) -> None:
-    """Several PBXs are set up by hand, and a file that is no TOML is not written over."""
+    """Several PBXs have to be set up by hand, and a file that is no TOML is not replaced."""
     folder = site.folder / ".dlt"
     folder.mkdir()
     for text, code, words in (
@@ -202,14 +201,14 @@ def test_what_it_leaves_to_people(site: Site) -> None:
     ],
 )
 def test_near_time_zones(typed: str, meant: str) -> None:
-    """A slip finds the zone that was meant, by its city or its whole name."""
+    """A misspelt zone gets the one that was meant, by its city or its whole name."""
     assert suggest_zones(typed)[0] == meant
     with pytest.raises(ValueError, match=meant):
         parse_zone(typed)
 
 
 def test_answers_as_people_write_them() -> None:
-    """Case and spaces of a zone do not matter; a password is put into a URL only where one is missing."""
+    """A zone may be in any case and with spaces; a password is added only to a URL that has none."""
     assert parse_zone("america/new york") == "America/New_York"
     assert with_password("postgresql://me@db/calls", "a@b") == "postgresql://me:a%40b@db/calls"
     assert with_password("postgresql://me:x@db/calls", "y") == "postgresql://me:x@db/calls"
@@ -220,11 +219,11 @@ def test_answers_as_people_write_them() -> None:
         ("~no-such-user/calls.duckdb", "Write it in full"),
     ):
         with pytest.raises(ValueError, match=why):
-            check_warehouse(typed)
+            parse_warehouse(typed)
 
 
 def test_a_setting_in_any_file() -> None:
-    """A setting finds its section wherever it stands, and is not put below another section's comment."""
+    """A setting is added to its section, wherever that is in the file, and not below another section's comment."""
     text = '[a.b]\nx = 1\n\n[a.b.c]\n# key = "theirs"\n'
     changed = set_value(text, "a.b", "key", "ours")
     assert tomlkit.parse(changed).unwrap() == {"a": {"b": {"x": 1, "key": "ours", "c": {}}}}

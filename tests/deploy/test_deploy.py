@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.cli.main import cli
 from pipelines.errors import CallsError, PbxUnavailable, StoppedEarly
-from tests.test_readme import blocks
+from tests.support.readme import blocks
 
 
 def unit(name: str) -> str:

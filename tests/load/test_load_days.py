@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -226,14 +227,16 @@ def test_name_with_a_comma(make_site: MakeSite, place: str) -> None:
 
 @pytest.mark.parametrize("timezone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
 def test_start_date(make_site: MakeSite, timezone: str) -> None:
-    """Only calls from the start date on are loaded, whole days, whatever the zone; an earlier date later brings in the
-    days between, a later one takes nothing away."""
+    """Calls are loaded from the UTC day on which the start date begins in the PBX's zone. An earlier date set later
+    brings in the days between; a later one takes nothing away."""
     site = make_site(Account("key", {"queue_calls": calls()}, Style(timezone=timezone)))
-    for start in (DAYS[2], DAYS[1], DAYS[4]):
+    oldest = DAYS[-1]
+    for start in (DAYS[3], DAYS[2], DAYS[5]):
         site.set_setting("start_date", str(start))
         assert site.load().error is None
-        first = min(start, DAYS[1]) if start != DAYS[2] else start
-        assert site.stored("queue_calls") == as_told("queue_calls", [row for row in calls() if _day(row) >= first])
+        midnight = datetime.combine(start, datetime.min.time(), ZoneInfo(timezone))
+        oldest = min(oldest, midnight.astimezone(UTC).date())
+        assert site.stored("queue_calls") == as_told("queue_calls", [row for row in calls() if _day(row) >= oldest])
         assert_days(site.raw())
 
 

@@ -1,4 +1,4 @@
-"""Postgres does all that DuckDB does: load, build, publish; its readers read marts, whole, and nothing else."""
+"""Postgres does what DuckDB does: load, build, publish. Its readers see whole marts, and nothing else."""
 
 import os
 import re
@@ -35,13 +35,13 @@ def site(make_site: MakeSite) -> Site:
 
 
 def both_marts(site: Site, url: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a night has made of the same calls in DuckDB and in Postgres."""
+    """The marts of the same calls in DuckDB and in Postgres."""
     return read_marts(Warehouse("duckdb", str(site.warehouse))), read_marts(Warehouse("postgres", url))
 
 
 def test_two_nights(site: Site, url: str) -> None:
-    """After a night `raw` is the truth and the marts are DuckDB's; and again after a night in which calls came or
-    changed their queue, and thus left one day empty of them."""
+    """After a night, `raw` is the truth and the marts equal DuckDB's; so again after a night with new calls, and with
+    one that moved to another queue and so left a day of its queue empty."""
     noon = datetime.now(UTC).replace(hour=1, minute=0, second=0, microsecond=0) - timedelta(days=1)
     site.pbx.insert("ringgroup_calls", ringgroup_call(noon, callerid=""), ringgroup_call(noon, callerid=""))
     site.pbx.insert("queue_calls", queue_call(noon, queue_name='Süd, "a"\n\\x; drop', status=None), queue_call(noon))
@@ -61,8 +61,8 @@ def test_two_nights(site: Site, url: str) -> None:
 
 
 def test_readers_read_marts_and_nothing_else(site: Site, url: str) -> None:
-    """A login that has the role reads every mart, also when all were built anew, and is refused all else; publishing
-    again changes nothing."""
+    """A login with the role reads every mart, also after all were built anew, and is refused everything else.
+    Publishing again changes nothing."""
     assert site.run(*TONIGHT).code == 0
     ask(url, "create role ann login in role bi_reader")
     ann = url.replace("//postgres:@", "//ann:@")
@@ -79,10 +79,10 @@ def test_readers_read_marts_and_nothing_else(site: Site, url: str) -> None:
 
 
 def test_a_login_that_may_not_make_roles(site: Site, server: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the login may not make the role, the marts are built, the message says what to run, and that suffices."""
+    """If the login may not make the role, the marts are built, and the message has the statement that solves it."""
     database = url.split("@/")[1].partition("?")[0]
     ask(server, "create role loader login", f"grant create on database {database} to loader")
-    if ask(server, "select 1 from pg_roles where rolname = 'bi_reader'"):  # of the tests before
+    if ask(server, "select 1 from pg_roles where rolname = 'bi_reader'"):  # left by earlier tests
         ask(server, "alter role bi_reader rename to bi_reader_before")
     monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", url.replace("//postgres:@", "//loader:@"))
     night = site.run(*TONIGHT)
@@ -96,7 +96,7 @@ def test_a_login_that_may_not_make_roles(site: Site, server: str, url: str, monk
 
 @pytest.mark.debian
 def test_the_live_page_shows_a_new_night(site: Site, url: str) -> None:
-    """`calls dashboard` over Postgres: the page shows the marts, and by itself the next night once it is published."""
+    """`calls dashboard` on Postgres: the page shows the marts, and reloads itself once the next night is published."""
 
     def offered(seen: Seen) -> int:
         seen.choose("main", "all")
@@ -115,7 +115,7 @@ def test_the_live_page_shows_a_new_night(site: Site, url: str) -> None:
             site.pbx.insert("queue_calls", queue_call(datetime.now(UTC) - timedelta(days=1)))
             assert site.run("load", "--destination", "postgres").code == 0
             assert site.run("build", "--destination", "postgres").code == 0
-            seen.page.wait_for_timeout(5000)  # longer than it takes to ask again: built is not published
+            seen.page.wait_for_timeout(5000)  # longer than the page waits before it asks again: built is not published
             assert seen.page.evaluate("window.isOld") is True
             assert site.run("publish", "--destination", "postgres").code == 0
             seen.page.wait_for_function("() => !window.isOld")
@@ -128,7 +128,7 @@ def test_the_live_page_shows_a_new_night(site: Site, url: str) -> None:
 
 
 def test_dashboards_filters_have_indexes(site: Site, url: str) -> None:
-    """Every mart of a date has an index by account and date, and `raw` one by account and day, for each night's few."""
+    """Every mart with a date has an index by account and date, and `raw` has one by account and day."""
     assert site.run(*TONIGHT).code == 0
     indexed = {
         (schema, table)
@@ -148,8 +148,8 @@ def test_dashboards_filters_have_indexes(site: Site, url: str) -> None:
 
 @pytest.mark.soak
 def test_a_night_costs_its_days_and_not_the_history(site: Site, url: str) -> None:
-    """Over a long history, a night's days are found by index: what deletes them before they are loaded again never
-    scans the table, as dlt's connections plan it."""
+    """In a long history, a night finds its days by index: the statement that deletes them before they are loaded again
+    never scans the table, with the settings of dlt's connections."""
     assert site.run("load", "--destination", "postgres").code == 0
     ask(
         url,
@@ -170,14 +170,14 @@ def test_a_night_costs_its_days_and_not_the_history(site: Site, url: str) -> Non
 
 @pytest.mark.soak
 def test_no_mart_is_seen_half_built(site: Site, url: str, tmp_path: Any) -> None:
-    """While models are built anew, and by the dates that changed, a reader sees each mart as it was or as it is, whole,
-    and is never refused."""
+    """During an incremental build and a full one, a reader sees each mart whole, as it was or as it is, and is never
+    refused."""
     assert site.run("load", "--destination", "postgres").code == 0
     target = Target("postgres", url)
     build_models(target, tmp_path / "dbt")
     marts = [name for (name,) in ask(url, "select tablename from pg_tables where schemaname = 'marts'")]
     assert len(marts) > 10
-    # Another row in each day's data, so that old and new differ; every mart's sums are taken before and after.
+    # One more row in each day, so that old and new differ; every mart's sums are taken before and after.
     states = [sums(url, marts)]
     seen: list[dict[str, Any]] = []
     for full_refresh in (False, True):
@@ -193,7 +193,7 @@ def test_no_mart_is_seen_half_built(site: Site, url: str, tmp_path: Any) -> None
 
 
 def test_one_builds_at_a_time(site: Site, url: str) -> None:
-    """While another host builds, a night loads and ends with 75; when that one has ended, or died, the next builds."""
+    """While another host builds, a night loads and ends with 75; once that build has ended, the next one builds."""
     with hold(url, "build", wait=False):
         second = site.run(*TONIGHT)
     assert second.code == 75
@@ -204,7 +204,7 @@ def test_one_builds_at_a_time(site: Site, url: str) -> None:
 
 
 def test_the_url_holds_for_the_models_too(url: str, tmp_path: Any) -> None:
-    """How a Postgres URL wants the connection secured is asked of dbt's connections as well, and of no later ones."""
+    """The `sslmode` of a Postgres URL holds for dbt's connections too, and for no later ones."""
     modes = set()
     target = Target("postgres", url + "&sslmode=prefer")
     build_models(target, tmp_path / "dbt", on_progress=lambda *_: modes.add(os.environ.get("PGSSLMODE")))
@@ -213,7 +213,7 @@ def test_the_url_holds_for_the_models_too(url: str, tmp_path: Any) -> None:
 
 
 def add_calls(url: str) -> None:
-    """Each queue call of the last days once more, as a load of those days would bring them."""
+    """Add each queue call of the last days once more, as a load of those days would."""
     ask(
         url,
         "insert into raw.queue_calls select * from raw.queue_calls where call_day >= current_date - 3",
@@ -222,7 +222,7 @@ def add_calls(url: str) -> None:
 
 
 def sums(url: str, marts: list[str]) -> dict[str, Any]:
-    """A mart's rows in one number: whatever differs in it changes that."""
+    """Each mart's rows in one number, which every difference changes."""
     return {
         mart: ask(url, f"select count(*), sum(hashtextextended(m::text, 0)::numeric) from marts.{mart} m")[0]  # noqa: S608
         for mart in marts
@@ -230,7 +230,7 @@ def sums(url: str, marts: list[str]) -> dict[str, Any]:
 
 
 class polling:
-    """A reader that looks at every mart, again and again, until the end."""
+    """A reader that reads every mart, again and again, until the end."""
 
     def __init__(self, url: str, marts: list[str], seen: list[dict[str, Any]]) -> None:
         self._end, self._errors = threading.Event(), list[Exception]()

@@ -1,6 +1,6 @@
-"""Whoever reads: an older DuckDB as BI tools bundle it, SQLAlchemy, psycopg, pandas, Polars, Excel.
+"""The readers: an older DuckDB as BI tools bundle it, SQLAlchemy, psycopg, pandas, Polars, Excel.
 
-`make test` installs them, apart from the project, in `.venv-readers`.
+`make test` installs them in `.venv-readers`, apart from the project.
 """
 
 import json
@@ -36,15 +36,15 @@ def site(make_site: MakeSite) -> Site:
 
 
 def read(*arguments: str, typed: str = "") -> Any:
-    """What a reader found."""
+    """What a reader found, as JSON."""
     ran = subprocess.run([*READER, *arguments], input=typed, capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 
 
 def test_readers_of_the_copy(site: Site, tmp_path: Path) -> None:
-    """DuckDB 1.1 reads every row of every mart; SQLAlchemy on it answers the README's queries; pandas, Polars and Excel
-    have what the Parquet copies have."""
+    """DuckDB 1.1 reads every row of every mart. SQLAlchemy runs the README's queries on it. pandas, Polars and Excel
+    get all rows of the Parquet copies."""
     assert (
         subprocess.run([READER[0], "-c", "import duckdb; assert duckdb.__version__ < '1.2'"], check=False).returncode
         == 0
@@ -62,7 +62,7 @@ def test_readers_of_the_copy(site: Site, tmp_path: Path) -> None:
 
 
 def test_psycopg(site: Site, url: str) -> None:
-    """psycopg, with a login that has the readers' role, answers the README's queries on Postgres."""
+    """psycopg runs the README's queries on Postgres, with a login that has the readers' role."""
     ran = site.run("run", "--destination", "postgres")
     assert ran.code == 0, ran.err
     ask(url, "create role ada login in role bi_reader")
@@ -70,9 +70,9 @@ def test_psycopg(site: Site, url: str) -> None:
 
 
 def test_a_reader_through_a_night_and_failed_builds(site: Site) -> None:
-    """Without a build there is nothing to publish. A reader that has the copy open sees it unchanged through a whole
-    night, and blocks nothing; who connects next sees the new one. After a build that failed, or was killed, publishing
-    is refused, whoever asks, and the copy stays; mended, it is published."""
+    """Without a build there is nothing to publish. A reader that has the copy open sees it unchanged through a night,
+    and blocks nothing; the next one to connect sees the new copy. After a failed or killed build, publishing is refused
+    and the copy stays; after the next good build it is published."""
     copy = site.folder / "published" / "calls.duckdb"
     assert site.load().error is None
     assert_refused(site.run("publish"), "no marts to publish yet")
@@ -89,7 +89,7 @@ def test_a_reader_through_a_night_and_failed_builds(site: Site) -> None:
         assert look(held) == before
         assert int(after["queue_calls"][0]) == int(before["queue_calls"][0]) + 3
         held.communicate()
-    with duckdb.connect(str(site.warehouse)) as warehouse:  # calls of an account that is none
+    with duckdb.connect(str(site.warehouse)) as warehouse:  # calls of an unknown account
         warehouse.execute(
             "insert into raw.queue_calls by name select * replace ('ghost' as account) from raw.queue_calls;"
             "insert into raw.loaded_days by name select * replace ('ghost' as account) from raw.loaded_days"
@@ -109,7 +109,7 @@ def test_a_reader_through_a_night_and_failed_builds(site: Site) -> None:
 
 
 def look(held: "subprocess.Popen[str]") -> Any:
-    """What a reader that holds the copy open sees now."""
+    """What a reader that has the copy open sees now."""
     assert held.stdin
     assert held.stdout
     held.stdin.write("\n")

@@ -41,7 +41,7 @@ ON (classid::bigint << 32) | objid::bigint = split_part(holder, ' ', 1)::bigint
 WHERE locktype = 'advisory' AND objsubid = 1 AND id = %s AND since IS NULL
 """
 Engine = Literal["sqlite", "postgres"]
-ENGINES: tuple[Engine, ...] = ("sqlite", "postgres")
+ENGINES: tuple[str, ...] = ("sqlite", "postgres")
 keys = (f"{KEY} {number}" for number in count())
 
 

@@ -21,8 +21,8 @@ from pipelines.sandbox.account import Account
 from pipelines.sandbox.faults import ANSWER_FAULTS
 from pipelines.sandbox.server import SimulatedPBX
 from pipelines.voipcloud.client import Access, Client
-from tests.cli.test_bad_input import KEY, assert_told
 from tests.support import night
+from tests.support.messages import KEY, assert_told
 from tests.support.site import Ran, Site, assert_truth, queue_call, ringgroup_call, user_call
 
 MakeSite = Callable[..., Site]

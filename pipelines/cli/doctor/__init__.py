@@ -1,6 +1,6 @@
-"""Settings, ledger, PBX, key, clock, warehouse, published copy: each checked by itself, each with its next step.
+"""Checks settings, ledger, PBX, key, clock, warehouse and published copy, each by itself, each with its next step.
 
-One request an account in all, sent once. What cannot be known because something before it failed is not tried.
+One request per account, sent once. What depends on a check that failed is not tried.
 """
 
 from collections.abc import Iterator
@@ -8,21 +8,20 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from pipelines.cli.doctor.findings import Finding, Note, check
+from pipelines.cli.doctor.findings import Finding, check
 from pipelines.cli.doctor.places import check_published, check_readers, check_space, check_warehouse
-from pipelines.cli.doctor.reach import check_certificate, check_name, own_address
+from pipelines.cli.doctor.reach import check_certificate, check_name, describe_skew, own_address
 from pipelines.errors import CallsError, KeyRefused, SettingsError
 from pipelines.voipcloud.client import Client
-from pipelines.voipcloud.settings import Account, account_names, read_account
+from pipelines.voipcloud.setting_lookup import account_names
+from pipelines.voipcloud.setting_values import time_zone
+from pipelines.voipcloud.settings import Account, read_account
 from pipelines.warehouse import read_target
-
-CLOCK_SKEW_SECONDS = 120.0
 
 
 def examine(names: tuple[str, ...], engine: str) -> Iterator[Finding]:
-    """Checks the accounts named, () being all, and the warehouse, in the order in which a load needs things."""
+    """Check the accounts named (() is all) and the warehouse, in the order in which a load needs things."""
     for name in account_names(names):
         yield from _examine_account(name)
     yield from _examine_places(engine)
@@ -51,7 +50,7 @@ def _examine_account(name: str) -> Iterator[Finding]:
 
 
 def _ask(account: Account) -> Iterator[Finding]:
-    """The one request, and all that its answer tells: a refusal comes from an API too."""
+    """Send the one request. A refusal is an answer of the API too, so it shows that the API is there."""
     client = Client(replace(account.access, attempts=1), account.open_budget())
     refused: CallsError | None = None
     try:
@@ -67,7 +66,7 @@ def _ask(account: Account) -> Iterator[Finding]:
         yield Finding(account.name, "key and address", "fail", error=refused)
     else:
         yield Finding(account.name, "key and address", "ok", "the PBX accepts the key from this machine")
-    yield check(account.name, "clock", partial(_clock, client))
+    yield check(account.name, "clock", partial(describe_skew, client.clock_skew_seconds))
 
 
 def _examine_places(engine: str) -> Iterator[Finding]:
@@ -87,31 +86,19 @@ def _examine_places(engine: str) -> Iterator[Finding]:
 
 
 def _settings(account: Account) -> str:
-    start = f"from {account.start_date}" if account.start_date else "from the first one on"
+    start = f"from {account.start_date} (UTC) on" if account.start_date else "from the first one on"
     return f"{account.host}, with a key; calls {start}"
 
 
 def _time_zone(account: Account) -> str:
     if account.warnings:
         raise SettingsError(account.warnings[0].removeprefix(f"{account.name}: "))
-    return f"{account.timezone}, where it is {datetime.now(ZoneInfo(account.timezone)):%H:%M} now"
+    return f"{account.timezone}, where it is {datetime.now(time_zone(account.timezone)):%H:%M} now"
 
 
 def _budget(account: Account) -> str:
     usage = account.open_budget().usage()
-    # A ledger that several hosts share has an address, which may hold a password.
+    # The address of a shared ledger may hold a password.
     where = account.ledger if isinstance(account.ledger, Path) else "the shared ledger"
     used = f"{usage.used} of {account.limits.requests} requests used in this window"
     return f"{used}, {usage.left} left for loads; counted in {where}"
-
-
-def _clock(client: Client) -> str | Note:
-    skew = client.clock_skew_seconds
-    if skew is None:
-        return Note("the PBX does not tell its time, so this was not compared")
-    if abs(skew) > CLOCK_SKEW_SECONDS:
-        raise SettingsError(
-            f"This machine's clock is {abs(skew):.0f} s away from the PBX's. Set it (timedatectl set-ntp true); "
-            "it decides which days are over."
-        )
-    return f"within {abs(skew):.0f} s of the PBX's"

@@ -1,4 +1,4 @@
-"""What one check of the doctor's finds."""
+"""What the doctor's checks find."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Verdict = Literal["ok", "note", "fail", "not tried"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, what was found, and the error if it failed. What is the machine's own has no account."""
+    """What was checked, what was found, and the error if it failed. What belongs to the machine has no account."""
 
     account: str | None
     what: str
@@ -28,14 +28,14 @@ class Note:
 
 
 def check(account: str | None, what: str, look: Callable[[], str | Note]) -> Finding:
-    """Looks, and makes a finding of what that gives or raises."""
+    """Run a check, and make a finding of what it returns or raises."""
     try:
         found = look()
     except CallsError as error:
         return Finding(account, what, "fail", error=error)
-    return (
-        Finding(account, what, "note", found.text) if isinstance(found, Note) else Finding(account, what, "ok", found)
-    )
+    if isinstance(found, Note):
+        return Finding(account, what, "note", found.text)
+    return Finding(account, what, "ok", found)
 
 
 def describe_finding(finding: Finding) -> dict[str, Any]:

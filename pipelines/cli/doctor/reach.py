@@ -1,4 +1,4 @@
-"""Whether the PBX can be reached at all, and from which address: name, certificate, whitelist. Sends no request."""
+"""Checks the way to the PBX: name, certificate, whitelist, clock. Sends no request."""
 
 import socket
 import ssl
@@ -8,22 +8,24 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from pipelines.cli.doctor.findings import Note
+from pipelines.cli.output import duration_in_words
 from pipelines.errors import PbxUnavailable, SettingsError
 from pipelines.voipcloud.client import tls_context
 
 TIMEOUT_SECONDS = 10.0
 RENEW_WITHIN_SECONDS = 14 * 86_400.0
+CLOCK_SKEW_SECONDS = 120.0
 
 
 def check_name(base_url: str) -> str:
-    """Looks the host's name up. Raises `SettingsError`."""
+    """Look the host's name up. Raises `SettingsError`."""
     host = urlsplit(base_url).hostname or ""
     addresses = {str(address[0]) for _, _, _, _, address in _look_up(base_url)}
-    return f"{host} is a name that is known" if host not in addresses else f"{host} is an address"
+    return f"{host} is a known name" if host not in addresses else f"{host} is an address"
 
 
 def check_certificate(base_url: str) -> str | Note:
-    """A TLS handshake as the client makes it, and nothing more. Raises `SettingsError` or `PbxUnavailable`."""
+    """Shake hands by TLS as the client does, and hang up. Raises `SettingsError` or `PbxUnavailable`."""
     parts = urlsplit(base_url)
     if parts.scheme == "http":
         return "none is needed: the PBX is on this machine"
@@ -37,10 +39,10 @@ def check_certificate(base_url: str) -> str | Note:
     except ssl.SSLCertVerificationError as error:
         raise SettingsError(
             f"The certificate of {host} is not trusted: {error.verify_message.rstrip('.')}. Check that base_url has "
-            "the name under which the PBX's portal opens without a warning. A firewall that looks into https shows a "
-            "certificate of its own; let it leave this host alone."
+            "the name under which a browser opens the PBX's portal without a warning. A firewall that inspects https "
+            "shows a certificate of its own; except this host from that."
         ) from None
-    except (ssl.SSLError, ConnectionResetError, BrokenPipeError):  # another protocol hangs up
+    except (ssl.SSLError, ConnectionResetError, BrokenPipeError):  # a server of another protocol hangs up
         raise SettingsError(f"{host} does not speak TLS at port {port}. Check host and port in base_url.") from None
     except OSError as error:
         raise PbxUnavailable(
@@ -51,28 +53,28 @@ def check_certificate(base_url: str) -> str | Note:
 
 
 def own_address(base_url: str) -> str | Note:
-    """The address that this machine has on the way to the PBX: a connected UDP socket knows it, and sends nothing."""
+    """This machine's address on the way to the PBX. A connected UDP socket knows it without sending anything."""
     for family, _, _, _, address in _look_up(base_url):
         with socket.socket(family, socket.SOCK_DGRAM) as route:
             try:
                 route.connect(address)
-            except OSError:  # no way there in this family
+            except OSError:  # no route in this family
                 continue
             return describe_address(str(route.getsockname()[0]))
-    raise PbxUnavailable("This machine has no way to the PBX's address. Check its network.")
+    raise PbxUnavailable("This machine has no route to the PBX's address. Check its network.")
 
 
 def describe_address(text: str) -> str | Note:
-    """What an address of this machine's means for the PBX's whitelist."""
+    """What this machine's address means for the PBX's whitelist."""
     address = ip_address(text.partition("%")[0])
     if address.is_loopback:
-        return "the PBX is on this machine: no whitelist stands between"
+        return "the PBX is on this machine, so no whitelist applies"
     if address.is_global:
-        return f"{address}: this is what the PBX has to have among its Whitelisted IPs"
+        return f"{address}: the PBX has to have it among its Whitelisted IPs"
     return Note(
-        f"{address} is private, so the PBX sees the public address of the router before it, and that is what it has to "
-        "have among its Whitelisted IPs. The router's status page shows it as WAN or Internet address, a cloud "
-        "machine's console as public IP; whoever runs the network knows whether it stays the same."
+        f"{address} is private, so the PBX sees the public address of the router, and has to have that among its "
+        "Whitelisted IPs. The router's status page shows it as WAN or Internet address, a cloud machine's console as "
+        "public IP. Ask the network's administrator whether it stays the same."
     )
 
 
@@ -80,18 +82,30 @@ def describe_end(ends: float, now: float) -> str | Note:
     """What a certificate's end (Unix seconds) means."""
     day = f"{datetime.fromtimestamp(ends, UTC):%Y-%m-%d}"
     if ends - now < RENEW_WITHIN_SECONDS:
-        return Note(f"valid until {day} only: whoever runs the PBX has to renew it by then, or loads will fail")
+        return Note(f"valid only until {day}: the PBX's operator has to renew it by then, or loads will fail")
     return f"valid until {day}"
+
+
+def describe_skew(skew: float | None) -> str | Note:
+    """What the PBX's clock less ours (seconds) means. Raises `SettingsError` if they are too far apart."""
+    if skew is None:
+        return Note("the PBX's answer has no date, so the clocks could not be compared")
+    if abs(skew) > CLOCK_SKEW_SECONDS:
+        raise SettingsError(
+            f"This machine's clock is {duration_in_words(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the PBX's. "
+            "Set it, since it decides which days are over: timedatectl set-ntp true."
+        )
+    return f"within {max(1, abs(round(skew)))} s of the PBX's"
 
 
 def _look_up(base_url: str) -> list[tuple[int, int, int, str, tuple[str | int, ...]]]:
     parts = urlsplit(base_url)
     try:
-        return [*socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)]  # type: ignore[list-item]  # without IPv6 it could be otherwise
+        return [*socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)]  # type: ignore[list-item]  # typed for Pythons without IPv6
     except (OSError, UnicodeError):
         raise SettingsError(
-            f"The name {parts.hostname} cannot be looked up. Check base_url for a slip of the pen, and that this "
-            "machine is on a network with a name server."
+            f"The name {parts.hostname} cannot be looked up. Check the spelling of base_url, and that this machine is "
+            "on a network with a name server."
         ) from None
 
 

@@ -1,6 +1,7 @@
-"""What people type when asked for settings, read as the settings are. Each raises `ValueError`, saying why."""
+"""Parses what people type when asked for settings, as the settings are parsed. Each raises `ValueError`, saying why."""
 
 import difflib
+from datetime import date
 from functools import partial
 from urllib.parse import quote, urlsplit, urlunsplit
 from zoneinfo import available_timezones
@@ -11,31 +12,31 @@ from psycopg2.extensions import parse_dsn
 
 from pipelines.errors import SettingsError
 from pipelines.files import full_path
-from pipelines.voipcloud.settings import parse_setting
+from pipelines.voipcloud import setting_values
 
 SUGGESTIONS = 3
 POSTGRES = ("postgresql://", "postgres://")
 
 
 def parse_address(typed: str) -> str:
-    """A PBX's address; https is meant where nothing is said."""
-    return str(parse_setting("base_url", typed if "://" in typed else f"https://{typed}"))
+    """A PBX's address; without a scheme it is https."""
+    return setting_values.parse_base_url(typed if "://" in typed else f"https://{typed}")
 
 
 def parse_zone(typed: str) -> str:
-    """An IANA time zone, however it is written; a slip is met with the names that are near."""
+    """An IANA time zone in any spelling of case and spaces. The error for an unknown name suggests the nearest ones."""
     names = {name.casefold(): name for name in available_timezones()}
     if found := names.get(typed.replace(" ", "_").casefold()):
         return found
     try:
-        return str(parse_setting("timezone", typed))
+        return setting_values.parse_zone(typed)
     except ValueError as error:
         near = suggest_zones(typed)
         raise ValueError(f"{error}; did you mean {' or '.join(near)}?" if near else str(error)) from None
 
 
 def suggest_zones(typed: str) -> list[str]:
-    """The time zones that were perhaps meant: by their whole name, or by their city."""
+    """The time zones nearest to what was typed, by their whole name or by their city."""
     wanted = typed.replace(" ", "_").casefold()
     found: dict[str, float] = {}
     for name in available_timezones():
@@ -48,16 +49,24 @@ def suggest_zones(typed: str) -> list[str]:
     return [name for name in best[:SUGGESTIONS] if found[name] > 0.7]
 
 
-def zone_here() -> str | None:
-    """This machine's time zone, if it has a name that can be used."""
+def local_zone() -> str | None:
+    """This machine's time zone, if it has an IANA name."""
     try:
         return parse_zone(pendulum.now().timezone_name or "")
     except (ValueError, RuntimeError, OSError):
         return None
 
 
-def check_warehouse(typed: str) -> str:
-    """A DuckDB file in a folder that is there, or a Postgres URL."""
+def parse_start(typed: str, zone: str) -> date | None:
+    """A day that has a midnight in the time zone, or None if nothing was typed."""
+    if not typed:
+        return None
+    setting_values.parse_start(typed, zone)
+    return setting_values.parse_day(typed)
+
+
+def parse_warehouse(typed: str) -> str:
+    """A DuckDB file in a folder that exists, or a Postgres URL."""
     if typed.startswith(POSTGRES):
         try:
             parse_dsn(typed)
@@ -76,7 +85,7 @@ def check_warehouse(typed: str) -> str:
 
 
 def with_password(url: str, password: str) -> str:
-    """The URL with a password, if there is one and the URL has none yet."""
+    """The URL with the password, unless it has one already or names no login."""
     parts = urlsplit(url)
     login, at, place = parts.netloc.rpartition("@")
     if not password or not at or ":" in login:

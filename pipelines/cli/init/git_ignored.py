@@ -1,4 +1,4 @@
-"""Keeps a file with secrets out of the git checkout it lies in."""
+"""Keeps a file with secrets out of the git repository around it."""
 
 import shutil
 import subprocess
@@ -6,22 +6,22 @@ from pathlib import Path
 
 import click
 
-from pipelines.cli import output as screen
+from pipelines.cli.output import say_warning
 
 
 def offer_to_ignore(path: Path) -> None:
-    """Says how git takes the file; where it would be committed, offers to add it to `.gitignore`."""
+    """Say what git does with the file. If it would be committed, offer to add it to `.gitignore`."""
     git = shutil.which("git")
     if git is None or _git(git, "rev-parse", "--is-inside-work-tree") != 0:
         return
     if _git(git, "ls-files", "--error-unmatch", str(path)) == 0:
-        screen.say_warning(f"git already keeps {path}: take it out with git rm --cached {path}, and change the key.")
+        say_warning(f"git already tracks {path}: remove it with git rm --cached {path}, and change the key.")
     elif _git(git, "check-ignore", "--quiet", str(path)) == 0:
         click.echo(f"git ignores {path}, as it should.")
-    elif click.confirm(f"git would take {path} into the repository. Add it to .gitignore?", default=True):
+    elif click.confirm(f"git would commit {path}. Add it to .gitignore?", default=True):
         _add_line(Path(".gitignore"), f"/{path}")
     else:
-        screen.say_warning(f"{path} can be committed by mistake: it will hold the key.")
+        say_warning(f"{path} will hold the key, and can be committed by mistake.")
 
 
 def _git(git: str, *arguments: str) -> int:

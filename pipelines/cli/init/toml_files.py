@@ -1,4 +1,4 @@
-"""Changes single settings in a TOML file, and leaves everything else in it, comments above all, as it stands."""
+"""Changes single settings in a TOML file, and leaves all else in it unchanged, its comments too."""
 
 import re
 from pathlib import Path
@@ -14,17 +14,17 @@ Document = Any  # tomlkit's own type is a dict of Any
 
 
 def read_toml(path: Path) -> str:
-    """The file's text, '' where there is none. Raises `SettingsError` where it is not TOML."""
+    """The file's text; '' if there is no file. Raises `SettingsError` if it is not TOML."""
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         tomlkit.parse(text)
     except (ParseError, UnicodeDecodeError):
-        raise SettingsError(f"{path} cannot be read as TOML. Mend it, or move it away, and start again.") from None
+        raise SettingsError(f"{path} cannot be read as TOML. Correct it, or move it away, and start again.") from None
     return text
 
 
 def get_value(text: str, section: str, key: str) -> Any:
-    """A setting's value as Python has it, or None."""
+    """A setting's value in Python's type, or None."""
     table: Any = tomlkit.parse(text).unwrap()
     for name in (*section.split("."), key):
         table = table.get(name) if isinstance(table, dict) else None
@@ -32,7 +32,7 @@ def get_value(text: str, section: str, key: str) -> Any:
 
 
 def set_value(text: str, section: str, key: str, value: Any) -> str:
-    """The text with one setting more, below the comment that shows its default if there is one, or changed."""
+    """The text with the setting changed, or added: below the comment that shows its default, if there is one."""
     if get_value(text, section, key) is None:
         line = f"{key} = {tomlkit.item(value).as_string()}"
         comment = rf"^\[{re.escape(section)}\][^\n]*\n(?:(?!\[)[^\n]*\n)*?#[ ]?{re.escape(key)}[ ]*=[^\n]*$"
@@ -50,10 +50,10 @@ def set_value(text: str, section: str, key: str, value: Any) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that its user alone may read, in one step: never half, and never for a moment open to others."""
+    """Replace a file in one step by one that only its user may read. Raises `SettingsError`."""
     try:
-        replace_private(path.resolve(), text)  # a link stays one
+        replace_private(path.resolve(), text)  # a link stays a link
     except OSError as error:
         raise SettingsError(
-            f"{path.name} cannot be written ({error.strerror}), and is as it was. Is the folder {path.parent} yours?"
+            f"{path.name} cannot be written ({error.strerror}), and was not changed. Is the folder {path.parent} yours?"
         ) from None
