@@ -2,8 +2,10 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
+unexport PYTHONDONTWRITEBYTECODE  # else each of the tests' many processes would compile every module again
+
 .DEFAULT_GOAL := help
-.PHONY: help demo run test debian bench soak format clean
+.PHONY: help demo run test lint types sql tests debian bench soak format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -24,11 +26,19 @@ demo: .venv/ready  ## a simulated PBX and a night's run against it: no account n
 run: .venv/ready  ## the nightly job, with the settings in .dlt/
 	$(BIN)/calls run
 
-test: .venv/ready .venv-readers/ready  ## lint, format check, types, SQL, tests
+test: lint types sql tests  ## lint, format check, types, SQL, tests: one after the other, or together with --jobs
+
+lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: .venv/ready
 	$(BIN)/mypy
+
+sql: .venv/ready
 	$(BIN)/sqlfluff lint --processes 2 sql/models sql/tests sql/analyses
+
+tests: .venv/ready .venv-readers/ready
 	$(BIN)/pytest
 
 debian: .venv/ready  ## the report in a real browser, the units in systemd: needs Debian's packages chromium and systemd
@@ -36,8 +46,8 @@ debian: .venv/ready  ## the report in a real browser, the units in systemd: need
 
 bench: .venv/ready  ## speed, as ratios within one run
 	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench_report
-	$(BIN)/python -m tests.bench_models
+	$(BIN)/python -m tests.bench.report
+	$(BIN)/python -m tests.bench.models
 
 soak: .venv/ready .venv-readers/ready  ## long runs of the property tests
 	$(BIN)/pytest -m soak

@@ -91,9 +91,9 @@ def copy_project(folder: Path) -> Path:
     """The project as a user has it who has written seeds of their own."""
     for part in ("pipelines", "sql"):
         shutil.copytree(HERE / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "tests").mkdir()
-    for module in ("__init__.py", "models_warehouses.py"):
-        shutil.copy(HERE / "tests" / module, folder / "tests")
+    for module in ("tests/__init__.py", "tests/support/__init__.py", "tests/support/models_warehouses.py"):
+        (folder / module).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HERE / module, folder / module)
     for name, text in SEEDS.items():
         (folder / "sql" / "seeds" / f"{name}.csv").write_text(text)
     return folder

@@ -1,4 +1,4 @@
-"""The Postgres part of `make bench`: every file format dlt loads into Postgres, on the same queue calls, as ratios."""
+"""Every format dlt can load into Postgres, on the same queue calls, as ratios: `python -m tests.bench.postgres`."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from uuid import uuid4
 import click
 import psycopg2
 
-from tests.bench import compete, served
+from tests.bench.contest import compete, served
 from tests.support.models_warehouses import empty_warehouse
 
 

@@ -1,4 +1,4 @@
-"""The report of a year of 20 queues: seconds and size, by themselves: `python -m tests.bench_report [calls a day]`."""
+"""The report of a year of 20 queues: seconds and size, by themselves: `python -m tests.bench.report [calls a day]`."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""How long the models take, by themselves: `python -m tests.bench_models [calls]`, 10,000,000 queue calls by default.
+"""How long the models take, by themselves: `python -m tests.bench.models [calls]`, 10,000,000 queue calls by default.
 
 Two histories with the same number of calls a day, one ten times as long: what a full build costs, and what a night
 costs on top of either.
