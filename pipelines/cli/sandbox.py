@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
-from zoneinfo import ZoneInfo
 
 import click
 import pyarrow as pa
@@ -21,6 +20,7 @@ from pipelines.sandbox.faults import KINDS
 from pipelines.sandbox.request_log import Arrival
 from pipelines.sandbox.responses import Style
 from pipelines.sandbox.server import SimulatedPBX, serving
+from pipelines.time_zones import read_zone
 
 DEMO_KEY = "a-key-that-opens-only-the-sandbox"
 DEMO_TIMEZONE = "Australia/Sydney"
@@ -29,10 +29,9 @@ LATE_WITHIN_SECONDS = 36 * 3600.0
 
 def _zone(_ctx: click.Context, _option: click.Parameter, name: str) -> str:
     try:
-        ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        raise click.BadParameter(f"'{name}' is no IANA time zone, such as {DEMO_TIMEZONE}.") from None
-    return name
+        return read_zone(name).key
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
 
 
 def _words(field: str) -> click.Choice[str]:
@@ -125,7 +124,7 @@ def _account(key: str, number: int, accounts: int, made: dict[str, Any]) -> Acco
 
 
 def _tables(timezone: str, days: int, seed: int, calls_per_day: float) -> dict[str, pa.Table]:
-    first: date = datetime.now(ZoneInfo(timezone)).date() - timedelta(days=days - 1)
+    first: date = datetime.now(read_zone(timezone)).date() - timedelta(days=days - 1)
     centre = CallCentre(timezone=timezone, first_day=first, days=days, seed=seed, calls_per_day=calls_per_day)
     return simulate(centre)
 

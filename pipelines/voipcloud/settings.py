@@ -15,7 +15,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
-from zoneinfo import ZoneInfo
 
 import dlt
 
@@ -23,6 +22,7 @@ from pipelines.budget import Limits
 from pipelines.budget.sessions import check_url, is_url
 from pipelines.errors import SettingsError, UsageError
 from pipelines.files import full_path, home
+from pipelines.time_zones import read_zone
 from pipelines.voipcloud.client import NAMES_PARAMETER, Access
 from pipelines.voipcloud.coverage import Rules, check_day
 
@@ -252,11 +252,7 @@ def _key(value: Any) -> str:
 
 
 def _zone(value: Any) -> str:
-    try:
-        ZoneInfo(str(value))
-    except (OSError, ValueError, KeyError):
-        raise ValueError(f"'{value}' is no IANA time zone, such as Australia/Sydney") from None
-    return str(value)
+    return read_zone(str(value)).key
 
 
 def _base_url(value: Any) -> str:

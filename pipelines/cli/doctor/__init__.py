@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from pipelines.cli.doctor.findings import Finding, Note, check
 from pipelines.cli.doctor.places import check_published, check_readers, check_space, check_warehouse
 from pipelines.cli.doctor.reach import check_certificate, check_name, own_address
 from pipelines.errors import CallsError, KeyRefused, SettingsError
 from pipelines.load.account import open_budget
+from pipelines.time_zones import read_zone
 from pipelines.voipcloud.client import Client
 from pipelines.voipcloud.settings import Account, account_names, read_account
 from pipelines.warehouse import Engine, read_target
@@ -95,7 +95,7 @@ def _settings(account: Account) -> str:
 def _time_zone(account: Account) -> str:
     if account.warnings:
         raise SettingsError(account.warnings[0].removeprefix(f"{account.name}: "))
-    return f"{account.timezone}, where it is {datetime.now(ZoneInfo(account.timezone)):%H:%M} now"
+    return f"{account.timezone}, where it is {datetime.now(read_zone(account.timezone)):%H:%M} now"
 
 
 def _budget(account: Account) -> str:

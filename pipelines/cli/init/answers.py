@@ -3,7 +3,6 @@
 import difflib
 from functools import partial
 from urllib.parse import quote, urlsplit, urlunsplit
-from zoneinfo import available_timezones
 
 import pendulum
 import psycopg2
@@ -11,6 +10,7 @@ from psycopg2.extensions import parse_dsn
 
 from pipelines.errors import SettingsError
 from pipelines.files import full_path
+from pipelines.time_zones import zone_names
 from pipelines.voipcloud.settings import parse_setting
 
 SUGGESTIONS = 3
@@ -24,7 +24,7 @@ def parse_address(typed: str) -> str:
 
 def parse_zone(typed: str) -> str:
     """An IANA time zone, however it is written; a slip is met with the names that are near."""
-    names = {name.casefold(): name for name in available_timezones()}
+    names = {name.casefold(): name for name in zone_names()}
     if found := names.get(typed.replace(" ", "_").casefold()):
         return found
     try:
@@ -38,9 +38,9 @@ def suggest_zones(typed: str) -> list[str]:
     """The time zones that were perhaps meant: by their whole name, or by their city."""
     wanted = typed.replace(" ", "_").casefold()
     found: dict[str, float] = {}
-    for name in available_timezones():
+    for name in zone_names():
         whole = name.casefold()
-        if "/" not in whole or whole.startswith(("etc/", "posix/", "right/")):
+        if "/" not in whole or whole.startswith("etc/"):
             continue
         likeness = partial(_likeness, wanted)
         found[name] = max(likeness(whole), likeness(whole.rpartition("/")[2]))

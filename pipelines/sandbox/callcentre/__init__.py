@@ -6,7 +6,6 @@ Data flow: arrivals by hour of the local week, Poisson → floor (who waits, who
 import math
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pipelines.sandbox.callcentre import floor as events
 from pipelines.sandbox.callcentre.floor import Floor, open_floor, play
 from pipelines.sandbox.callcentre.parameters import ANONYMOUS, CallCentre, PhoneBook, Queue, staffed, write_phone_book
+from pipelines.time_zones import read_zone
 
 __all__ = ["CallCentre", "Queue", "simulate", "staffed"]
 
@@ -51,7 +51,7 @@ def simulate(centre: CallCentre) -> dict[str, pa.Table]:
 
 def open_span(centre: CallCentre) -> tuple[int, int]:
     """The first instant of the centre's days and the first after them, in Unix seconds."""
-    zone = ZoneInfo(centre.timezone)
+    zone = read_zone(centre.timezone)
     midnights = (centre.first_day, centre.first_day + timedelta(days=centre.days))
     first, last = (int(datetime.combine(day, time(), zone).timestamp()) for day in midnights)
     return first, last
@@ -88,7 +88,7 @@ def list_streams(centre: CallCentre) -> tuple[list[int], list[float]]:
 
 def draw_times(centre: CallCentre, volume: float, random: np.random.Generator) -> NDArray[np.float64]:
     """Arrival times, sorted, in seconds since the first day began; `volume` multiplies `calls_per_day`."""
-    zone = ZoneInfo(centre.timezone)
+    zone = read_zone(centre.timezone)
     slots = range(*open_span(centre), SLOT_SECONDS)
     local = (datetime.fromtimestamp(slot, zone) for slot in slots)
     weights = np.array([centre.hour_weights[24 * hour.weekday() + hour.hour] for hour in local])
