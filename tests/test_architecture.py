@@ -29,6 +29,7 @@ CORE = (
     "voipcloud/packages.py",
     "voipcloud/records/",
     "voipcloud/responses.py",
+    "voipcloud/schemas.py",
     "voipcloud/ahead.py",
 )
 OUTSIDE = {"dlt", "dbt", "duckdb", "psycopg2", "sqlite3", "httpx", "socket"}

@@ -48,7 +48,7 @@ from pipelines.report import load_dashboard, write_report
 from pipelines.transform import build_docs
 from pipelines.voipcloud.client import Client
 from pipelines.voipcloud.coverage import DAY, DateRange, check_day
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 from pipelines.voipcloud.settings import Account, read_accounts, read_sound_accounts
 from pipelines.warehouse import configure_dlt, open_for_writing, read_target
 

@@ -24,7 +24,7 @@ from pipelines.publish import Published
 from pipelines.transform import ModelResult
 from pipelines.voipcloud.reader import Progress as PageRead
 from pipelines.voipcloud.reader import Signal
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 
 PLAIN_WAIT_SECONDS = 60  # where nobody watches, a line a minute says that a run is alive
 MOST_BARS = 12  # with many accounts, those that are done make room

@@ -20,7 +20,7 @@ from pipelines.voipcloud.client import Client
 from pipelines.voipcloud.coverage import DateRange
 from pipelines.voipcloud.packages import Package
 from pipelines.voipcloud.reader import AccountReader, Order, Progress, Signal, no_stop
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 from pipelines.voipcloud.settings import Account
 from pipelines.warehouse import Target, coverage_of, hold_in_warehouse, load_package, open_for_writing, restore_pipeline
 

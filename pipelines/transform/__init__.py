@@ -19,7 +19,7 @@ from psycopg2.extensions import parse_dsn
 
 from pipelines.errors import CallsError
 from pipelines.files import replace_private
-from pipelines.voipcloud.schemas import RAW_TABLES
+from pipelines.voipcloud.schemas import SCHEMAS, sql_columns
 from pipelines.warehouse.postgres import PLANNER_OPTIONS
 
 PROJECT = Path(__file__).parent.parent.parent / "sql"
@@ -111,8 +111,8 @@ def create_missing_raw(target: Warehouse) -> None:
     """Create, empty, each raw table that no load has needed yet, so that every model has something to read."""
     with connected(target) as execute:
         execute("create schema if not exists raw")
-        for table, columns in RAW_TABLES.items():
-            definitions = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        for table in SCHEMAS:
+            definitions = ", ".join(f"{name} {kind}" for name, kind in sql_columns(table).items())
             execute(f"create table if not exists raw.{table} ({definitions})")
 
 

@@ -22,42 +22,14 @@ from dlt.extract import DltResource
 from pipelines.voipcloud import records
 from pipelines.voipcloud.coverage import Coverage
 from pipelines.voipcloud.packages import Package
-from pipelines.voipcloud.records.columns import INSTANT
+from pipelines.voipcloud.schemas import ENDPOINTS, SCHEMAS
 
 REMOVED = "is_removed"
 WRITTEN_ROWS = 20_000  # at once: dlt looks at each table it is given, which costs as much as writing a page
 REMOVABLE: Any = {REMOVED: {"hard_delete": True}}  # without a type: the column is made when it is first needed
 DELETE_INSERT: Any = {"disposition": "merge", "strategy": "delete-insert"}
 
-TABLES = (*records.ENDPOINTS, "rejected_records", "loaded_days", "accounts", "system_status")
-LOADED_DAYS_SCHEMA = pa.schema(
-    [
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("endpoint", pa.string(), nullable=False),
-        pa.field("call_day", pa.date32(), nullable=False),
-        pa.field("calls_count", pa.int64(), nullable=False),
-        pa.field("rejected_count", pa.int64(), nullable=False),
-        pa.field("unfinished_count", pa.int64(), nullable=False),
-        pa.field("is_settled", pa.bool_(), nullable=False),
-        pa.field("offered_less_count", pa.int64()),
-        pa.field("loaded_at", INSTANT, nullable=False),
-    ]
-)
-ACCOUNTS_SCHEMA = pa.schema(
-    [
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("timezone", pa.string(), nullable=False),
-        pa.field("loaded_at", INSTANT, nullable=False),
-    ]
-)
-SYSTEM_STATUS_SCHEMA = pa.schema(
-    [
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("checked_at", INSTANT, nullable=False),
-        pa.field("status", pa.string()),
-        pa.field("payload", pa.string(), nullable=False),
-    ]
-)
+TABLES = (*ENDPOINTS, "rejected_records", "loaded_days", "accounts", "system_status")
 
 
 @dataclass(frozen=True)
@@ -88,7 +60,7 @@ def voipcloud(
     replace.
     """
     disposition: Any = "append" if is_new else DELETE_INSERT
-    made = [name for name in records.ENDPOINTS if name in missing_tables]
+    made = [name for name in ENDPOINTS if name in missing_tables]
     yield dlt.resource(
         _calls(account, package, reading, loaded_at, made),
         name="calls",
@@ -110,7 +82,7 @@ def voipcloud(
         write_disposition=disposition,
     )
     yield dlt.resource(
-        [_table(ACCOUNTS_SCHEMA, account=account, timezone=timezone, loaded_at=loaded_at)],
+        [_table(SCHEMAS["accounts"], account=account, timezone=timezone, loaded_at=loaded_at)],
         name="accounts",
         primary_key="account",
         write_disposition=disposition,
@@ -130,12 +102,12 @@ def _calls(
     account: str, package: Package, reading: Iterator[None], loaded_at: datetime, made: Sequence[str]
 ) -> Iterator[Any]:
     for endpoint in made:
-        yield dlt.mark.with_table_name(records.schema_of(endpoint).empty_table(), endpoint)
+        yield dlt.mark.with_table_name(SCHEMAS[endpoint].empty_table(), endpoint)
     for _ in chain([None], reading):  # what was read before this began comes first
         yield from _taken(package, WRITTEN_ROWS)
     yield from _taken(package, 1)
     for endpoint, days in package.emptied.items():
-        removed = _removal_rows(records.schema_of(endpoint), days, {"account": account, "loaded_at": loaded_at})
+        removed = _removal_rows(SCHEMAS[endpoint], days, {"account": account, "loaded_at": loaded_at})
         yield dlt.mark.with_table_name(removed, endpoint)
 
 
@@ -148,16 +120,16 @@ def _rejected(account: str, package: Package, loaded_at: datetime) -> Iterator[p
     yield records.rejected_table(package.rejected)
     for endpoint, days in package.cleared.items():
         fixed = {"account": account, "endpoint": endpoint, "loaded_at": loaded_at}
-        yield _removal_rows(records.REJECTED_SCHEMA, days, fixed)
+        yield _removal_rows(SCHEMAS["rejected_records"], days, fixed)
 
 
 def _loaded_days(package: Package) -> Iterator[pa.Table]:
-    yield pa.Table.from_pylist(package.loaded_days, schema=LOADED_DAYS_SCHEMA)
+    yield pa.Table.from_pylist(package.loaded_days, schema=SCHEMAS["loaded_days"])
 
 
 def _statuses(account: str, status: Status | None) -> Iterator[pa.Table]:
-    told = None if status is None else _table(SYSTEM_STATUS_SCHEMA, account=account, **vars(status))
-    yield SYSTEM_STATUS_SCHEMA.empty_table() if told is None else told
+    schema = SCHEMAS["system_status"]
+    yield schema.empty_table() if status is None else _table(schema, account=account, **vars(status))
 
 
 def _remember(package: Package) -> Iterator[Any]:

@@ -32,6 +32,7 @@ from pipelines.voipcloud.coverage import (
 from pipelines.voipcloud.packages import Package
 from pipelines.voipcloud.paging import Cursor, next_step
 from pipelines.voipcloud.records import Page
+from pipelines.voipcloud.schemas import ENDPOINTS
 
 Clock = Callable[[], float]
 Signal = Callable[[], CallsError | None]  # a reason to end cleanly, if there is one
@@ -50,7 +51,7 @@ class Order:
     timezone: str
     names: Mapping[str, str]
     start: date | None = None
-    endpoints: tuple[str, ...] = records.ENDPOINTS
+    endpoints: tuple[str, ...] = ENDPOINTS
     again: DateRange | None = None  # days to read whether settled or not
     allow_shrink: bool = False
     package_pages: int = 25

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from pipelines.errors import UnexpectedPayload
 from pipelines.voipcloud.records import Page, parse_page, split_days
-from pipelines.voipcloud.records.columns import FIELDS, FLAG, INSTANT, NUMBER, TEXT
+from pipelines.voipcloud.schemas import FIELDS, FLAG, INSTANT, NUMBER, TEXT
 
 NOW = datetime(2026, 10, 9, 12, tzinfo=UTC)
 NOON = datetime(2026, 10, 8, 12, tzinfo=UTC)

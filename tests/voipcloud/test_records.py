@@ -9,13 +9,11 @@ import pytest
 from pipelines.errors import UnexpectedPayload
 from pipelines.voipcloud.records import (
     ALL_REJECTED_MIN,
-    ENDPOINTS,
-    REQUIRED,
     Page,
     rejected_table,
     split_days,
 )
-from pipelines.voipcloud.records.columns import FIELDS
+from pipelines.voipcloud.schemas import ENDPOINTS, FIELDS, REQUIRED
 from tests.support.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, record
 
 DURATIONS = ("call_duration", "conversation_duration")

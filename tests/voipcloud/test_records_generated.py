@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.voipcloud.paging import Cursor, next_step
-from pipelines.voipcloud.records import ENDPOINTS, REQUIRED, schema_of, split_days
-from pipelines.voipcloud.records.columns import FIELDS, FLAG, INSTANT, NUMBER, TEXT
+from pipelines.voipcloud.records import split_days
+from pipelines.voipcloud.schemas import ENDPOINTS, FIELDS, FLAG, INSTANT, NUMBER, REQUIRED, SCHEMAS, TEXT
 from tests.support.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, parse_or_discard, record, write
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine, too
@@ -67,7 +67,7 @@ def test_one_bad_record_changes_no_other(made: tuple[str, list[dict[str, Any]], 
     spoilt = parse(endpoint, [*rows, "no record"], zone)
     assert clean.rejected == []
     assert list(clean.rows) == list(range(len(rows))) == list(spoilt.rows)
-    assert clean.table.schema == spoilt.table.schema == schema_of(endpoint)
+    assert clean.table.schema == spoilt.table.schema == SCHEMAS[endpoint]
     assert clean.table.to_pylist() == spoilt.table.to_pylist()
     assert list(clean.seconds) == list(spoilt.seconds)[:-1]
     assert [(bad.row, bad.record) for bad in spoilt.rejected] == [(len(rows), '"no record"')]

@@ -19,16 +19,9 @@ from msgspec import Raw
 from pipelines.errors import UnexpectedPayload
 from pipelines.voipcloud.paging import out_of_place
 from pipelines.voipcloud.records import timestamps as instants
-from pipelines.voipcloud.records.columns import FIELDS, INSTANT, NUMBER, TEXT, parse_one_by_one, parse_together
+from pipelines.voipcloud.records.columns import parse_one_by_one, parse_together
+from pipelines.voipcloud.schemas import DATE, FIELDS, INSTANT, NUMBER, REQUIRED, SCHEMAS, TEXT
 
-DATE = pa.date32()
-ENDPOINTS = tuple(FIELDS)
-# Without these a record cannot be placed in time, in a queue, or in a direction.
-REQUIRED = {
-    "user_calls": ("call_start_at", "is_inbound"),
-    "queue_calls": ("queue_name", "call_start_at"),
-    "ringgroup_calls": ("ring_group_name", "call_start_at"),
-}
 # Each pair in its order in time; a record that turns it round would give a negative wait.
 IN_ORDER = (
     ("call_start_at", "call_answered_at"),
@@ -41,31 +34,6 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 ALL_REJECTED_MIN = 10
 AHEAD = timedelta(days=2)  # a start further in the future is a mistake, whatever the clocks and the zone
 LONGEST_SECONDS = 2**31 - 1  # as far as SQL's intervals go; -1 without its sign is beyond
-
-REJECTED_SCHEMA = pa.schema(
-    [
-        pa.field("account", TEXT, nullable=False),
-        pa.field("endpoint", TEXT, nullable=False),
-        pa.field("call_day", DATE, nullable=False),
-        pa.field("reason", TEXT, nullable=False),
-        pa.field("record", TEXT, nullable=False),
-        pa.field("loaded_at", INSTANT, nullable=False),
-    ]
-)
-
-
-def schema_of(endpoint: str) -> pa.Schema:
-    """The Arrow schema of `raw.<endpoint>`."""
-    required = REQUIRED[endpoint]
-    return pa.schema(
-        [
-            pa.field("account", TEXT, nullable=False),
-            pa.field("call_day", DATE, nullable=False),
-            pa.field("loaded_at", INSTANT, nullable=False),
-            *(pa.field(name, kind, nullable=name not in required) for name, kind in FIELDS[endpoint].items()),
-            pa.field("extra", TEXT),
-        ]
-    )
 
 
 @dataclass(frozen=True)
@@ -183,7 +151,7 @@ def split_days(page: Page) -> Iterator[tuple[date, Page]]:
 
 def rejected_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows for `raw.rejected_records`."""
-    return pa.Table.from_pylist(list(rows), schema=REJECTED_SCHEMA)
+    return pa.Table.from_pylist(list(rows), schema=SCHEMAS["rejected_records"])
 
 
 def _check(endpoint: str, typed: pa.Table) -> list[tuple[int, str]]:
@@ -257,5 +225,5 @@ def _stamped(endpoint: str, typed: pa.Table, extra: pa.Array, account: str, load
             *typed.columns,
             extra,
         ],
-        schema=schema_of(endpoint),
+        schema=SCHEMAS[endpoint],
     )

@@ -1,7 +1,4 @@
-"""Records as JSON texts → typed columns: all in one go, or, where any is unusual, one by one to the same rules.
-
-Field lists and what may be null: the vendor's article (version 1) and public clients of the live service.
-"""
+"""Records as JSON texts → typed columns: all in one go, or, where any is unusual, one by one to the same rules."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,32 +12,9 @@ from msgspec import Raw
 
 from pipelines.voipcloud.records import timestamps as instants
 from pipelines.voipcloud.records.values import parse_value
+from pipelines.voipcloud.schemas import FLAG, INSTANT, NUMBER, TEXT
 
-TEXT, INSTANT, NUMBER, FLAG = pa.string(), pa.timestamp("us", "UTC"), pa.int64(), pa.bool_()
 Fields = Mapping[str, pa.DataType]
-_VISIT: dict[str, pa.DataType] = {
-    "callerid": TEXT,
-    "inbound_number": TEXT,
-    "call_start_at": INSTANT,
-    "call_answered_at": INSTANT,
-    "call_finished_at": INSTANT,
-    "answered_by_user_name": TEXT,
-    "status": TEXT,
-}
-FIELDS: dict[str, dict[str, pa.DataType]] = {
-    "user_calls": {
-        "from_number": TEXT,
-        "to_number": TEXT,
-        "user_name": TEXT,
-        "is_inbound": FLAG,
-        "call_start_at": INSTANT,
-        "call_duration": NUMBER,
-        "call_finished_at": INSTANT,
-        "conversation_duration": NUMBER,
-    },
-    "queue_calls": {"queue_name": TEXT, **_VISIT},
-    "ringgroup_calls": {"ring_group_name": TEXT, **_VISIT},
-}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from pipelines.voipcloud.schemas import RAW_TABLES
+from pipelines.voipcloud.schemas import SCHEMAS
 from tests.support.marts_truth.records import (
     DAY,
     HOUR,
@@ -36,8 +36,8 @@ class Nights:
 
 def two_nights(accounts: Iterable[Account]) -> Nights:
     """The records of all accounts, as two loads a day apart leave them."""
-    first: Raw = {table: [] for table in RAW_TABLES}
-    second: Raw = {table: [] for table in RAW_TABLES}
+    first: Raw = {table: [] for table in SCHEMAS}
+    second: Raw = {table: [] for table in SCHEMAS}
     for account in accounts:
         early, late = account.loaded_at, account.loaded_at + DAY
         told = [*all_calls(account), *seldom(account, "gone")]

@@ -18,20 +18,13 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from pipelines.transform import create_missing_raw
-from pipelines.voipcloud.schemas import RAW_TABLES
+from pipelines.voipcloud.schemas import SCHEMAS
 from tests.support.marts_truth.calls import Seeds
 from tests.support.marts_truth.records import Raw
 from tests.support.models_warehouses import Warehouse, statements
 
 HERE = Path(__file__).parents[3]
-INSTANT = "timestamp with time zone"
-TYPES = {
-    "text": pa.string(),
-    INSTANT: pa.timestamp("us", "UTC"),
-    "bigint": pa.int64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-}
+LOAD_ID = pa.field("_dlt_load_id", pa.string())
 COLUMNS = Template(
     "select column_name, lower(data_type) from information_schema.columns"
     " where table_schema = 'marts' and table_name = '$mart' order by column_name"
@@ -116,8 +109,8 @@ def build(project: Path, warehouse: Warehouse, *arguments: str) -> None:
 def as_arrow(raw: Raw) -> dict[str, pa.Table]:
     """Rows as tables of the types that `raw` has."""
     return {
-        table: pa.table({name: pa.array([row.get(name) for row in rows], TYPES[kind]) for name, kind in kinds.items()})
-        for table, kinds in RAW_TABLES.items()
+        table: pa.Table.from_pylist(rows, schema.append(LOAD_ID))
+        for table, schema in SCHEMAS.items()
         if (rows := raw[table])
     }
 
@@ -158,6 +151,6 @@ def read_mart(warehouse: Warehouse, mart: str) -> Mart:
     """A table in `marts`, instants as naive UTC."""
     with statements(warehouse) as execute:
         kinds = execute(COLUMNS.substitute(mart=mart))
-        read = [f"timezone('UTC', {name})" if kind == INSTANT else name for name, kind in kinds]
+        read = [f"timezone('UTC', {name})" if kind == "timestamp with time zone" else name for name, kind in kinds]
         rows = execute(ROWS.substitute(mart=mart, columns=", ".join(read)))
     return Mart(tuple(name for name, _ in kinds), rows)
