@@ -1,6 +1,7 @@
 """One time-zone database for everything Python does, whatever this machine has."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 
 from pipelines.time_zones import read_zone, zone_names
 
+PIPELINES = Path(__file__).parent.parent / "pipelines"
 # Vancouver in winter, for `datetime` and for pendulum, and the zone path of the process
 LOOK = """
 import zoneinfo, pendulum
@@ -81,3 +83,13 @@ def test_pendulum_takes_a_zone() -> None:
     zone = read_zone("Australia/Lord_Howe")
     assert pendulum.datetime(2026, 1, 1, tz=zone).timezone is zone
     assert pendulum.datetime(2026, 1, 1, tz=zone).add(months=6).utcoffset() != zone.utcoffset(datetime(2026, 1, 1))
+
+
+def test_nothing_makes_a_zone_of_its_own() -> None:
+    """No other module reads zones, by any library, or moves the path on which they are found."""
+    own = re.compile(r"ZoneInfo\(|available_timezones|assume_timezone|(?i:tzpath)|pendulum\.timezone\(|local_timezone")
+    found = {
+        str(path.relative_to(PIPELINES)): own.findall(path.read_text(encoding="utf-8"))
+        for path in PIPELINES.rglob("*.py")
+    }
+    assert {module: words for module, words in found.items() if words} == {}

@@ -53,7 +53,7 @@ class Package:
         """
         key = day.isoformat()
         tables = [page.table for page in pages if page.table.num_rows]
-        rejected = [bad for page in pages for bad in page.rejected]
+        rejected = [bad for page in pages for bad in (*page.rejected, *page.unplaced)]
         self.tables.setdefault(endpoint, []).extend(tables)
         said: dict[str, Any] = {"account": account, "endpoint": endpoint, "call_day": day, "loaded_at": loaded_at}
         self.rejected += [{**said, "reason": bad.reason, "record": bad.record} for bad in rejected]

@@ -179,22 +179,13 @@ class AccountReader:
         place, wire = self._pages.take(endpoint, reading.stretch, reading.place or Cursor(MAX_LIMIT))
         if not is_last:
             self._pages.begin(endpoint, reading.stretch, place, wire)
-        order = self._order
-        first = reading.stretch.first
         page = records.parse_page(
-            endpoint,
-            wire,
-            account=order.account,
-            timezone=order.timezone,
-            loaded_at=self._now(),
-            first=None if first is None else _midnight(first),
-            standing=self._coverage[endpoint].unplaced,
-            # on a page below another, older than what was read: then `next_step` goes back to where neighbours are
-            otherwise=self._otherwise(endpoint, reading.stretch) if place.second is None else place.second - 1,
+            endpoint, wire, account=self._order.account, timezone=self._order.timezone, loaded_at=self._now()
         )
-        if page.seconds and not page.rows:
+        if wire and not page.rows:
+            bad = [*page.rejected, *page.unplaced][0]
             package.warnings.append(
-                f"{endpoint}: none of {len(page.seconds)} records can be read: {page.rejected[0].reason}. They are in "
+                f"{endpoint}: none of {len(wire)} records can be read: {bad.reason}. They are in "
                 "raw.rejected_records. Has the PBX moved to another version of its API?"
             )
         taken = next_step(place, page.sort_seconds)
@@ -203,12 +194,6 @@ class AccountReader:
             reading.held.append(page.slice(taken.start, taken.stop))
         self._deliver(endpoint, reading, package)
         self._on_progress(self._progress(endpoint, reading, taken.stop - taken.start, page))
-
-    def _otherwise(self, endpoint: str, stretch: DateRange) -> int:
-        """Where records belong of which nothing tells the day: to the last day that has such ones, or else the last."""
-        first = stretch.first or BEGINNING
-        last = max(first, self._begun.date()) if stretch.end is None else stretch.end - DAY
-        return _midnight(max(days_within(self._coverage[endpoint].unplaced, first, last + DAY), default=last))
 
     def _progress(self, endpoint: str, reading: _List, rows: int, page: Page) -> Progress:
         today = self._now().date()
@@ -318,12 +303,13 @@ def _missed(coverage: Coverage, read: Mapping[date, DayRead], days: Mapping[date
 
 
 def _placed_until(second: float, page: Page) -> int:
-    unplaced = {bad.row for bad in page.rejected if not bad.has_start}
+    unplaced = {bad.row for bad in page.unplaced}
     return sum(at <= second for row, at in enumerate(page.seconds) if row not in unplaced)
 
 
 def _day_read(pages: list[Page]) -> DayRead:
-    placed, unplaced = (sum(bad.has_start is told for page in pages for bad in page.rejected) for told in (True, False))
+    placed = sum(len(page.rejected) for page in pages)
+    unplaced = sum(len(page.unplaced) for page in pages)
     return DayRead(
         records=sum(len(page.seconds) for page in pages) - unplaced,
         rejected=placed,
