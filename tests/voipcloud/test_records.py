@@ -287,12 +287,18 @@ def test_a_call_over_the_change_of_the_clocks() -> None:
 
 
 def test_days_that_take_turns() -> None:
-    """Where midnight lies in the hours that come twice, each call still stands in the day of its own reading."""
-    starts = ("02:30:00", "02:00:00", "01:59:00", "00:30:00", "02:30:00", "01:30:00")  # two passes, newest first
-    rows = [record("queue_calls", f"2025-10-26T{start}") for start in starts]
-    page = parse("queue_calls", rows, "Antarctica/Troll")  # two hours back, at 01:00 UTC
-    parts = list(split_days(page))
-    assert [day for day, _ in parts] != sorted({day for day, _ in parts}, reverse=True)
+    """Where midnight lies in the hours that come twice and a list contradicts its calls' durations, each call still
+    stands in the day of its own reading."""
+    calls = (("01:30:00", 4 * 3600), ("01:20:00", 7800), ("01:10:00", 15_600))  # all until 03:30
+    rows = [
+        record("user_calls", f"2025-10-26T{start}", call_finished_at="2025-10-26T03:30:00", call_duration=seconds)
+        for start, seconds in calls
+    ]
+    page = parse("user_calls", rows, "Antarctica/Troll")  # two hours back, at 01:00 UTC
+    assert [str(at) for at in page.table["call_start_at"].to_pylist()] == [
+        "2025-10-25 23:30:00+00:00", "2025-10-26 01:20:00+00:00", "2025-10-25 23:10:00+00:00",
+    ]  # fmt: skip
     assert set(page.sort_seconds) == {int(datetime(2025, 10, 26, 1, tzinfo=UTC).timestamp())}
+    parts = list(split_days(page))
+    assert [day for day, _ in parts] == page.table["call_day"].to_pylist()
     assert [row for _, part in parts for row in part.table.to_pylist()] == page.table.to_pylist()
-    assert all(set(part.table["call_day"].to_pylist()) == {day} for day, part in parts)

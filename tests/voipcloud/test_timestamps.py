@@ -110,6 +110,39 @@ def is_doubled(at: datetime, zone: str) -> bool:
     return len(python_readings(local(at, zone), zone)) == 2
 
 
+def is_told_by_order(instants: Sequence[datetime], zone: str) -> bool:
+    """Whether a newest-first list of local times tells on which side of the change each call is.
+
+    It does where nothing starts on the first pass through the hour that comes twice, or where the newest start of
+    the first pass has a later local time than the oldest start of the second pass: there the times jump up.
+    """
+    set_back = datetime.fromisoformat(CHANGES[zone][0])
+    first = [at for at in instants if at < set_back and is_doubled(at, zone)]
+    second = [at for at in instants if at >= set_back and is_doubled(at, zone)]
+    return not first or bool(second and local(first[0], zone) > local(second[-1], zone))
+
+
+def an_hour_late(at: datetime, zone: str) -> datetime:
+    """The same local time on the second pass: an hour later, or half an hour where the clocks change by that."""
+    return at.astimezone(read_zone(zone)).replace(fold=1).astimezone(UTC)
+
+
+@given(zone=st.sampled_from(sorted(CHANGES)), which=st.sampled_from((0, 1)), seconds=offsets)
+@settings(max_examples=600, deadline=None)
+def test_local_times_around_a_change_are_read_back(zone: str, which: int, seconds: list[int]) -> None:
+    """Around both changes a list of local times is read back exactly whenever its order tells the two passes apart.
+
+    Where it does not, the calls of the first pass are read as of the second, all of them, and nothing else is wrong.
+    """
+    change = datetime.fromisoformat(CHANGES[zone][which])
+    truth = [change + timedelta(seconds=at) for at in sorted(seconds, reverse=True)]
+    found = read([local(at, zone) for at in truth], zone)
+    if which == 1 or is_told_by_order(truth, zone):
+        assert found == truth
+    else:
+        assert found == [an_hour_late(at, zone) if is_doubled(at, zone) else at for at in truth]
+
+
 def test_an_offset_within_the_hour_that_comes_twice() -> None:
     """Where some starts have offsets and others have none, all of that hour are the same second; elsewhere none is."""
     zone = "Europe/Berlin"
@@ -240,12 +273,22 @@ def test_mixed_styles_in_one_column() -> None:
     assert list(found.unreadable) == [4]
 
 
+def test_a_row_out_of_place_does_not_move_its_neighbours() -> None:
+    """A start that is far too old or too new leaves the rows below it on their own side of the change."""
+    truth = ["02:10", "01:50", "01:10", "00:55", "00:05"]
+    wall = [local(datetime.fromisoformat(f"2026-10-25T{at}:00Z"), "Europe/Berlin") for at in truth]
+    for stray in ("2026-10-20T12:00:00", "2026-10-30T12:00:00"):
+        for row in range(1, 3):
+            texts: list[str | None] = [*wall[:row], stray, *wall[row:]]
+            found = read(texts, "Europe/Berlin")
+            del found[row]
+            assert [at and at.strftime("%H:%M") for at in found] == truth
+
+
 def told(zone: str, *at: datetime | None) -> dict[str, list[str | None]]:
     """One call's start, answer and end as a PBX without offsets writes them."""
-    return {
-        name: [None if each is None else local(each, zone)]
-        for name, each in zip((START, ANSWERED, FINISHED), at, strict=True)
-    }
+    texts = [None if each is None else local(each, zone) for each in at]
+    return {name: [text] for name, text in zip((START, ANSWERED, FINISHED), texts, strict=True)}
 
 
 def told_of(found: Instants) -> list[datetime | None]:
@@ -296,7 +339,7 @@ def test_without_a_duration_a_call_is_short(zone: str, start: int, wait: int, ta
     if not all(is_doubled(at, zone) for at in truth) or truth[0] < change <= truth[2]:
         assert found == truth
     else:
-        assert found[0] == min(python_readings(local(truth[0], zone), zone))
+        assert found[0] == max(python_readings(local(truth[0], zone), zone))
 
 
 def test_nothing_to_read() -> None:

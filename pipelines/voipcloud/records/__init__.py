@@ -53,8 +53,8 @@ class Page:
 
     `seconds`: one start second (Unix) per wire row. A row without a start borrows it from the row below, or from the
     row above where none is below; where no row has a start there are none. `sort_seconds`: the same for paging, newest
-    first without exception: an hour that comes twice in local time counts as one second, because a naive start does
-    not say on which pass through it the list has it.
+    first without exception: an hour that comes twice in local time counts as one second, so that its calls are taken
+    from a page that holds them all.
     `rejected` records have a start, and belong to its day. `unplaced` ones have none that can be believed: it is
     missing, no instant, in the future, or not in the list's order.
     """

@@ -1,8 +1,8 @@
 """ISO 8601 texts → UTC instants, whatever their style: with an offset, `Z`, or naive in the account's time zone.
 
 Naive texts are placed by a table of the zone's offsets. In the autumn hour that comes twice a text has two readings,
-and a record gets those that agree: answered after the start, ended after that, and as long as its duration. That
-depends on nothing but the record, so it comes out the same on whatever page the record is read.
+and a record gets those that agree: answered after the start, ended after that, as long as its duration, and in the
+order of the list, newest first.
 """
 
 from bisect import bisect_left
@@ -34,8 +34,8 @@ Flags = NDArray[np.bool_]
 class Instants:
     """Instants by column; `sort_seconds`: each start in Unix seconds, in the order that the list is in.
 
-    An hour that comes twice counts as one second of it, the one at which the clocks are set back: the list has its
-    calls in another order than their readings. `unreadable`: row → why it has a text which is no instant.
+    An hour that comes twice counts as one second of it, the one at which the clocks are set back: only where a page
+    holds all its calls does their order tell the two passes apart. `unreadable`: row → why a text is no instant.
     """
 
     columns: dict[str, pa.Array]
@@ -127,22 +127,27 @@ def offset_changes(timezone: str) -> tuple[Numbers, Numbers]:
 
 
 def _choose(columns: Sequence[_Readings], durations: pa.Array | None) -> list[Numbers]:
-    """Of each record's readings those that agree best; where several do, the shortest call, and the earliest."""
+    """Of each record's readings those that agree best, and that leave the list newest first; the start comes first."""
     chosen = [read.early.copy() for read in columns]
     is_twice = [read.is_read & (read.early != read.late) for read in columns]
+    above = END * MICROS
     for row in np.flatnonzero(np.any(is_twice, axis=0)).tolist():
         there = [column for column, read in enumerate(columns) if read.is_read[row]]
         readings = product(*((int(columns[column].early[row]), int(columns[column].late[row])) for column in there))
-        duration = 0 if durations is None else durations[row].as_py() or 0
-        best = min(readings, key=partial(_misfit, duration * MICROS))
+        duration = None if durations is None else durations[row].as_py()
+        best = min(readings, key=partial(_misfit, duration, above))
+        above = best[0]
         for column, at in zip(there, best, strict=True):
             chosen[column][row] = at
     return chosen
 
 
-def _misfit(duration: int, instants: Sequence[int]) -> tuple[bool, int]:
-    """How far from a call of this duration a record's instants are, worst first: turned round, or of another length."""
-    return list(instants) != sorted(instants), abs(instants[-1] - instants[0] - duration)
+def _misfit(duration: int | None, above: int, instants: Sequence[int]) -> tuple[bool, int, bool, int, Sequence[int]]:
+    """What is wrong with a record's instants, worst first: they turn round, the call is of another length, it is newer
+    than the one above it, it is older than it need be, it is longer than it need be."""
+    start, *rest = instants
+    length = 0 if duration is None else abs(instants[-1] - start - duration * MICROS)
+    return list(instants) != sorted(instants), length, start > above, -start, rest
 
 
 def _sort_seconds(seconds: Numbers, starts: _Readings, timezone: str) -> Numbers:
