@@ -84,9 +84,9 @@ def copy_project(folder: Path) -> Path:
     """The project as a user has it who has written seeds of their own."""
     for part in ("pipelines", "sql"):
         shutil.copytree(HERE / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "tests").mkdir()
-    for module in ("__init__.py", "models_warehouses.py"):
-        shutil.copy(HERE / "tests" / module, folder / "tests")
+    (folder / "tests" / "support").mkdir(parents=True)
+    for module in ("__init__.py", "support/__init__.py", "support/models_warehouses.py"):
+        shutil.copy(HERE / "tests" / module, folder / "tests" / module)
     for name, text in SEEDS.items():
         (folder / "sql" / "seeds" / f"{name}.csv").write_text(text)
     return folder
