@@ -285,6 +285,14 @@ def test_a_row_out_of_place_does_not_move_its_neighbours() -> None:
             assert [at and at.strftime("%H:%M") for at in found] == truth
 
 
+def test_a_row_without_a_start_does_not_move_its_neighbours() -> None:
+    """An answer says nothing of where its record stands in the list."""
+    starts = ["2026-10-25T02:50:00", None, "2026-10-25T02:40:00", "2026-10-25T02:45:00"]
+    answers = [None, "2026-10-25T02:10:00", None, None]
+    found = parse({START: starts, ANSWERED: answers}, "Europe/Berlin").columns[START].to_pylist()
+    assert [at and at.strftime("%H:%M") for at in found] == ["01:50", None, "01:40", "00:45"]
+
+
 def told(zone: str, *at: datetime | None) -> dict[str, list[str | None]]:
     """One call's start, answer and end as a PBX without offsets writes them."""
     texts = [None if each is None else local(each, zone) for each in at]

@@ -136,7 +136,7 @@ def _choose(columns: Sequence[_Readings], durations: pa.Array | None) -> list[Nu
         readings = product(*((int(columns[column].early[row]), int(columns[column].late[row])) for column in there))
         duration = None if durations is None else durations[row].as_py()
         best = min(readings, key=partial(_misfit, duration, above))
-        above = best[0]
+        above = best[0] if there[0] == 0 else above  # a record without a start says nothing of the order
         for column, at in zip(there, best, strict=True):
             chosen[column][row] = at
     return chosen
