@@ -16,7 +16,7 @@ MAX_ROOMS, MAX_FLOORS, MAX_FILES, MAX_FOLDERS = 16, 9, 6, 13
 # Package → the rooms, or modules, that may import it; each of them does.
 WALLS = {
     "httpx": {"voipcloud.client", "nightly.notify"},
-    "dlt": {"voipcloud", "warehouse", "nightly.notify", "cli"},
+    "dlt": {"voipcloud", "load.pipeline", "warehouse", "cli"},
     "dbt": {"transform.dbt"},
     "altair": {"report.charts"},
     "sqlite3": {"budget.sqlite"},

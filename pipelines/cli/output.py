@@ -19,7 +19,7 @@ from pipelines.load.account import LoadResult
 from pipelines.nightly import NightResult
 from pipelines.publish import Published
 from pipelines.transform import ModelResult
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 
 PIPED_WIDTH = None if sys.stdout.isatty() else 200  # without a terminal there is no screen to cut a table for
 out = Console(highlight=False, soft_wrap=True, width=PIPED_WIDTH)

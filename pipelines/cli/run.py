@@ -46,7 +46,7 @@ from pipelines.nightly.notify import notify, read_notify_settings
 from pipelines.publish import publish
 from pipelines.report import write_report
 from pipelines.voipcloud.coverage import DateRange
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 from pipelines.voipcloud.settings import read_sound_accounts
 from pipelines.warehouse import read_target
 

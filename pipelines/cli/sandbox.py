@@ -25,7 +25,8 @@ from pipelines.sandbox.faults import KINDS
 from pipelines.sandbox.request_log import Arrival
 from pipelines.sandbox.responses import Style
 from pipelines.sandbox.server import SimulatedPBX, serving
-from pipelines.voipcloud.setting_values import parse_zone, time_zone
+from pipelines.time_zones import read_zone
+from pipelines.voipcloud.setting_values import parse_zone
 from pipelines.voipcloud.settings import read_accounts
 from pipelines.warehouse import read_target
 
@@ -146,7 +147,7 @@ def _make_account(key: str, number: int, accounts: int, made: dict[str, Any]) ->
 
 def _make_tables(timezone: str, days: int, seed: int, calls_per_day: float) -> dict[str, pa.Table]:
     """A call centre's lists, the last of so many days being today there."""
-    first = (datetime.now(time_zone(timezone)) - timedelta(days=days - 1)).date()
+    first = (datetime.now(read_zone(timezone)) - timedelta(days=days - 1)).date()
     centre = CallCentre(timezone=timezone, first_day=first, days=days, seed=seed, calls_per_day=calls_per_day)
     return simulate(centre)
 

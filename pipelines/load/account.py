@@ -15,8 +15,8 @@ from pipelines.load import pipeline as dlt_pipeline
 from pipelines.load.locks import hold_account
 from pipelines.voipcloud import STATUS, voipcloud
 from pipelines.voipcloud.coverage import DateRange
-from pipelines.voipcloud.records import ENDPOINTS
 from pipelines.voipcloud.run import Outcome, PageRead, ReadOptions, Signal, no_stop
+from pipelines.voipcloud.schemas import ENDPOINTS
 from pipelines.voipcloud.settings import Account
 from pipelines.warehouse import Target, open_for_writing
 from pipelines.warehouse import hold_account as hold_account_there

@@ -25,6 +25,7 @@ from pipelines.errors import CallsError, SettingsError
 from pipelines.files import home
 from pipelines.voipcloud import DELETE_INSERT, check_destination, read_coverage
 from pipelines.voipcloud.coverage import Coverage
+from pipelines.voipcloud.dlt_settings import add_our_settings
 from pipelines.warehouse import (
     DATASET,
     ENGINES,
@@ -50,6 +51,7 @@ def pipeline(
     Its staging dataset is its own, too: merges that share one lose and double rows when they run side by side. `folder`
     holds dlt's working files. Raises `SettingsError` for a destination that cannot replace whole days.
     """
+    add_our_settings()
     target = read_target(destination) if isinstance(destination, str) else destination
     layout = f"%s_staging_{account}"
     if target.engine == "duckdb":

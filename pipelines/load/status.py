@@ -18,7 +18,7 @@ from pipelines.load.locks import find_running
 from pipelines.load.pipeline import read_destination, read_local_state
 from pipelines.voipcloud import read_coverage
 from pipelines.voipcloud.coverage import BEGINNING, DAY, Coverage, unread_ranges
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 from pipelines.voipcloud.settings import Account
 from pipelines.warehouse import Target
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from email import message_from_bytes
 from urllib.parse import parse_qsl
-from zoneinfo import ZoneInfo
 
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.http import Request
 from pipelines.sandbox.responses import ENDPOINTS, LISTS, Endpoint, Style
+from pipelines.time_zones import read_zone
 
 RANGES = {"limit": (1, 10_000, 100), "offset": (0, 10**12, 0)}  # least, most, default
 DIAL_FIELDS = ("user_number", "number_to_call")
@@ -73,7 +73,7 @@ def read_page_query(parameters: Sequence[tuple[str, str]], endpoint: Endpoint, s
     first, last = _day(given, "from_date"), _day(given, "to_date")
     if first and last and first > last:
         raise Refused(400, "Parameters error: from_date is after to_date")
-    zone = ZoneInfo(style.timezone) if style.day_filter == "local" else UTC
+    zone = read_zone(style.timezone) if style.day_filter == "local" else UTC
     names = given.get(endpoint.names_parameter, "")
     return PageQuery(
         since=_midnight(first, zone),

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 import orjson
+
+from pipelines.time_zones import read_zone
 
 WireRow = dict[str, object]  # one call of a list, by the API's field names
 Instants = npt.NDArray[np.datetime64]
@@ -121,7 +122,7 @@ def _offset_minutes(instants: Instants, timezone: str) -> npt.NDArray[np.int64]:
 
 @lru_cache(maxsize=200_000)
 def _offset_at(quarter: int, timezone: str) -> int:
-    offset = datetime.fromtimestamp(quarter * 900, ZoneInfo(timezone)).utcoffset()
+    offset = datetime.fromtimestamp(quarter * 900, read_zone(timezone)).utcoffset()
     return int(offset.total_seconds() // 60) if offset else 0
 
 

@@ -36,9 +36,8 @@ from pipelines.voipcloud.coverage import Coverage
 from pipelines.voipcloud.dlt_settings import add_our_settings
 from pipelines.voipcloud.list_state import ListState
 from pipelines.voipcloud.package import REMOVED
-from pipelines.voipcloud.records import ENDPOINTS
 from pipelines.voipcloud.run import Outcome, ReadOptions, Run
-from pipelines.voipcloud.schemas import SCHEMAS
+from pipelines.voipcloud.schemas import ENDPOINTS, SCHEMAS
 from pipelines.voipcloud.session import Session
 from pipelines.voipcloud.settings import read_accounts
 from pipelines.voipcloud.system_status import describe_status, is_good
@@ -55,7 +54,6 @@ SIDE_TABLES: Mapping[str, Mapping[str, Any]] = {
     "lists": {"merge_key": (), "primary_key": ("account", "endpoint")},
 }
 log = logging.getLogger(__name__)
-add_our_settings()  # at import: a pipeline reads its settings when it is made, which may be before its source is
 
 
 @configspec
@@ -85,6 +83,7 @@ def voipcloud(account: str = "main", options: ReadOptions = ReadOptions()) -> It
     holds. A run raises a `pipelines.errors.CallsError` (dlt wraps it) only if no day became whole; otherwise the error
     stands in `outcome`.
     """
+    add_our_settings()
     runs = _Runs(account, options)
     for endpoint in ENDPOINTS:
         yield dlt.resource(
@@ -204,7 +203,8 @@ def _system_status(runs: _Runs) -> Iterator[pa.Table]:
     """What the operator reports. Whatever it is, or if it fails, the calls are read."""
     run = runs.enter(STATUS)
     try:
-        runs.status = runs.status or _ask_status(run)
+        if runs.status is None and run.outcome.run_error is None:
+            runs.status = _ask_status(run)
     except CallsError as error:
         if not runs.session.readers:
             run.end(error)

@@ -4,14 +4,13 @@ Two of them are forced, above everything else: dlt's log, whose tracebacks may q
 tables, on which the models rely.
 """
 
-import logging
 from typing import Any
 
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.runtime.telemetry import stop_telemetry
 
-LOG_LEVEL = "CRITICAL"
 OURS: dict[str, Any] = {
     "runtime": {
         "dlthub_telemetry": False,
@@ -24,7 +23,7 @@ OURS: dict[str, Any] = {
     },
 }
 FORCED: dict[str, Any] = {
-    "runtime": {"log_level": LOG_LEVEL},
+    "runtime": {"log_level": "CRITICAL"},
     "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
 }
 
@@ -46,10 +45,13 @@ class _Provider(BaseDocProvider):
 
 
 def add_our_settings() -> None:
-    """Gives dlt these settings, once per process."""
-    providers = Container()[PluggableRunContext].providers
+    """Gives dlt these settings, once per process, and has it take them: a pipeline may be made already."""
+    context = Container()[PluggableRunContext]
+    providers = context.providers
     forced, ours = _Provider("calls, forced", FORCED), _Provider("calls", OURS)
-    if ours.name not in providers:
-        providers.providers.insert(0, forced)
-        providers.add_provider(ours)
-        logging.getLogger("dlt").setLevel(LOG_LEVEL)
+    if ours.name in providers:
+        return
+    providers.providers.insert(0, forced)
+    providers.add_provider(ours)
+    stop_telemetry()
+    context.initialize_runtime()

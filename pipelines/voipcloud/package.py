@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.voipcloud.coverage import DAY, Coverage
-from pipelines.voipcloud.records import Page, schema_of
+from pipelines.voipcloud.records import Page
 from pipelines.voipcloud.schemas import SCHEMAS
 
 REMOVED = "is_removed"
@@ -64,7 +64,7 @@ class Package:
 
     def removed_calls(self, loaded_at: datetime) -> pa.Table | None:
         """A row that empties each day which has no calls any more."""
-        return _removal_rows(schema_of(self.endpoint), self._emptied, {"account": self.account, "loaded_at": loaded_at})
+        return _removal_rows(SCHEMAS[self.endpoint], self._emptied, {"account": self.account, "loaded_at": loaded_at})
 
     def rejected_records(self, loaded_at: datetime) -> Iterator[pa.Table]:
         """Rows for `raw.rejected_records`, then one that empties each day which has none any more."""

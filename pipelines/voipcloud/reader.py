@@ -220,7 +220,7 @@ class ListReader:
             )
         for bad in page.unplaced:
             if bad.row in taken and self._is_wanted(reading, cursor, page, bad.row):
-                key = bad.record_hash
+                key = records.hash_record(bad.record)
                 self._read.counted[key] += 1
                 known = self._stored.first_seen.get(key)
                 first = now if known is None else datetime.fromisoformat(known)

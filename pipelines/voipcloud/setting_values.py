@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
-from zoneinfo import ZoneInfo
 
 import pendulum
 from pendulum.tz.exceptions import AmbiguousTime, NonExistingTime
 
 from pipelines.budget.sessions import check_url, is_url
 from pipelines.files import full_path
+from pipelines.time_zones import read_zone
 from pipelines.voipcloud.coverage import check_day
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -28,17 +28,9 @@ def parse_key(value: Any) -> str:
     return text
 
 
-def time_zone(name: str) -> ZoneInfo:
-    """The IANA time zone of that name."""
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        raise ValueError(f"'{name}' is no IANA time zone, such as Australia/Sydney") from None
-
-
 def parse_zone(value: Any) -> str:
     """The name of an IANA time zone."""
-    return time_zone(str(value)).key
+    return read_zone(str(value)).key
 
 
 def parse_base_url(value: Any) -> str:
@@ -87,7 +79,7 @@ def parse_start(value: Any, zone: str) -> date:
 
     A midnight that comes twice counts as the first one. Raises `ValueError` also if the clocks skip midnight that day.
     """
-    day, place = parse_day(value), time_zone(zone)
+    day, place = parse_day(value), read_zone(zone)
     try:
         midnight = pendulum.datetime(day.year, day.month, day.day, tz=place, raise_on_unknown_times=True)
     except AmbiguousTime:

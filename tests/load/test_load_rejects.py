@@ -15,7 +15,7 @@ from pipelines.sandbox.faults import ROW_FAULTS
 from pipelines.sandbox.responses import ENDPOINTS as PATHS
 from pipelines.sandbox.responses import Style, WireRow
 from pipelines.voipcloud.coverage import DAY, DateRange
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 from tests.support.site import (
     Site,
     as_stored,

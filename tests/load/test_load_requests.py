@@ -13,7 +13,7 @@ from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import simulate
 from pipelines.sandbox.callcentre.parameters import CallCentre
 from pipelines.sandbox.request_log import Arrival
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 from tests.support.site import Site, as_told, assert_days, assert_truth, queue_call, queue_table, user_call
 
 MakeSite = Callable[..., Site]

@@ -14,7 +14,7 @@ from pipelines.sandbox.callcentre.parameters import CallCentre
 from pipelines.sandbox.clock import scatter
 from pipelines.sandbox.responses import Style, WireRow
 from pipelines.voipcloud.coverage import DAY, DateRange
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 from tests.support.site import (
     Site,
     as_stored,

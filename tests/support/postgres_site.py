@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 from tests.support.models_warehouses import Warehouse, empty_warehouse, statements
 from tests.support.site import RAW, Site, as_stored, as_told, assert_days
 

@@ -23,8 +23,7 @@ from pipelines.load.account import LoadOptions, LoadResult, Observer, load_accou
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.responses import WireRow
 from pipelines.sandbox.server import SimulatedPBX
-from pipelines.voipcloud.records import ENDPOINTS
-from pipelines.voipcloud.records.columns import FIELDS, FLAG
+from pipelines.voipcloud.schemas import ENDPOINTS, FIELDS, FLAG
 from pipelines.voipcloud.settings import read_accounts
 from pipelines.warehouse import read_target
 

@@ -3,26 +3,25 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import orjson
 from hypothesis import reject
 from msgspec import Raw
 
 from pipelines.errors import UnexpectedPayload
+from pipelines.time_zones import read_zone
 from pipelines.voipcloud.records import Page, parse_page, split_days
-from pipelines.voipcloud.records.columns import FIELDS, FLAG, INSTANT, NUMBER, TEXT
+from pipelines.voipcloud.schemas import FIELDS, FLAG, INSTANT, NUMBER, TEXT
 
 NOW = datetime(2026, 10, 9, 12, tzinfo=UTC)
 NOON = datetime(2026, 10, 8, 12, tzinfo=UTC)
 NUMBERS = ("+61491570006", "+6125550100", "+442079460123", "+15550100")
 
 
-def parse(endpoint: str, records: Sequence[Any], timezone: str = "UTC", **where: Any) -> Page:
+def parse(endpoint: str, records: Sequence[Any], timezone: str = "UTC") -> Page:
     """One page of the account `main`, of records as the wire's JSON would have them, or of JSON texts."""
     texts = [Raw(record if isinstance(record, bytes) else orjson.dumps(record)) for record in records]
-    wanted: dict[str, Any] = {"standing": {}, "otherwise": 0} | where
-    return parse_page(endpoint, texts, account="main", timezone=timezone, loaded_at=NOW, **wanted)
+    return parse_page(endpoint, texts, account="main", timezone=timezone, loaded_at=NOW)
 
 
 def parse_or_discard(endpoint: str, records: Sequence[Any], timezone: str) -> Page:
@@ -52,7 +51,7 @@ def write(at: datetime, zone: str, style: str) -> str:
     """An instant in one of the styles that PBXs write."""
     if style in ("Z", "millis"):
         return at.strftime("%Y-%m-%dT%H:%M:%S") + (".250Z" if style == "millis" else "Z")
-    wall = at.astimezone(ZoneInfo(zone))
+    wall = at.astimezone(read_zone(zone))
     return wall.isoformat() if style == "offset" else wall.replace(tzinfo=None).isoformat()
 
 

@@ -38,7 +38,7 @@ TOLD = {
     "400": (78, "it does not know what was asked for", 1),
     "401": (77, "Whitelisted IPs", 1),
     "404": (78, "Check base_url", 1),
-    "429": (75, "something else may be using this key", 0),
+    "429": (75, "another program or host uses the same key", 1),
     **{status: (69, f"({status})", 3) for status in ("500", "502", "503", "504")},
     "code": (69, "(0)", 3),
     "redirect": (78, "Set base_url to the PBX's own address", 1),

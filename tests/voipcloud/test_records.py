@@ -1,6 +1,7 @@
 """Wire records to typed rows, case by case: what is taken, what is rejected and why, and where it stands."""
 
-from datetime import date
+import hashlib
+from datetime import UTC, date, datetime
 from typing import Any
 
 import orjson
@@ -9,16 +10,15 @@ import pytest
 from pipelines.errors import UnexpectedPayload
 from pipelines.voipcloud.records import (
     ALL_REJECTED_MIN,
-    ENDPOINTS,
-    REQUIRED,
     Page,
-    rejected_table,
+    hash_record,
     split_days,
 )
-from pipelines.voipcloud.records.columns import FIELDS
-from tests.support.wire_records import NOON, NOW, NUMBERS, days_of, in_seconds, parse, record
+from pipelines.voipcloud.schemas import ENDPOINTS, FIELDS, REQUIRED
+from tests.support.wire_records import NOON, NUMBERS, days_of, in_seconds, parse, record
 
 DURATIONS = ("call_duration", "conversation_duration")
+WHOLE = f"not a whole number from 0 to {2**31 - 1}"
 
 
 def seconds_after_noon(page: Page) -> list[int]:
@@ -56,6 +56,7 @@ user_taken = [
     ("call_duration", "35", 35),
     ("call_duration", " 35 ", 35),
     ("call_duration", 35.0, 35),
+    ("call_duration", "035", 35),
     ("call_duration", "", None),
     ("call_duration", None, None),
     ("call_duration", 2**31 - 1, 2**31 - 1),
@@ -67,16 +68,19 @@ user_taken = [
     ("user_name", 7, "7"),
 ]
 user_refused = [
-    ("call_duration", 35.5, "call_duration is not a whole number"),
-    ("call_duration", "35.5", "call_duration is not a whole number"),
-    ("call_duration", "half a minute", "call_duration is not a whole number"),
-    ("call_duration", True, "call_duration is not a whole number"),
-    ("call_duration", [35], "call_duration is not a whole number"),
-    ("call_duration", 2**63, "call_duration is not a whole number"),
-    ("call_duration", 1e300, "call_duration is not a whole number"),
-    ("call_duration", "9" * 5000, "call_duration is not a whole number"),
-    ("call_duration", "٣٥", "call_duration is not a whole number"),
-    ("call_duration", -1, "call_duration is negative"),
+    ("call_duration", 35.5, f"call_duration is {WHOLE}"),
+    ("call_duration", "35.0", f"call_duration is {WHOLE}"),
+    ("call_duration", "null", f"call_duration is {WHOLE}"),
+    ("call_duration", " ", f"call_duration is {WHOLE}"),
+    ("call_duration", "35.5", f"call_duration is {WHOLE}"),
+    ("call_duration", "half a minute", f"call_duration is {WHOLE}"),
+    ("call_duration", True, f"call_duration is {WHOLE}"),
+    ("call_duration", [35], f"call_duration is {WHOLE}"),
+    ("call_duration", 2**63, f"call_duration is {WHOLE}"),
+    ("call_duration", 1e300, f"call_duration is {WHOLE}"),
+    ("call_duration", "9" * 5000, f"call_duration is {WHOLE}"),
+    ("call_duration", "٣٥", f"call_duration is {WHOLE}"),
+    ("call_duration", -1, f"call_duration is {WHOLE}"),
     ("is_inbound", None, "is_inbound is missing"),
     ("is_inbound", "", "is_inbound is missing"),
     ("is_inbound", 2, "is_inbound is not 0 or 1"),
@@ -108,11 +112,10 @@ def test_what_cannot_be_taken_is_rejected_whole(endpoint: str, name: str, value:
     bad = record(endpoint, **{name: value})
     page = parse(endpoint, [*in_seconds(1, endpoint=endpoint), bad])
     assert list(page.rows) == [0]
-    (rejected,) = page.rejected
+    (rejected,) = page.unplaced if name == "call_start_at" else page.rejected
+    assert [*page.rejected, *page.unplaced] == [rejected]
     assert (rejected.row, rejected.reason) == (1, reason)
     assert orjson.loads(rejected.record) == bad
-    row = {"account": "main", "endpoint": endpoint, "call_day": NOON.date(), "loaded_at": NOW}
-    assert rejected_table([row | {"reason": rejected.reason, "record": rejected.record}]).num_rows == 1
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -134,7 +137,7 @@ def test_half_a_surrogate_spoils_one_record() -> None:
     sound = orjson.dumps(record("queue_calls"))
     half = sound.replace(b'"Sales"', b'"\\ud800"', 1)
     page = parse("queue_calls", [sound, half, sound])
-    assert [(bad.row, bad.record.encode(), bad.reason) for bad in page.rejected] == [
+    assert [(bad.row, bad.record.encode(), bad.reason) for bad in page.unplaced] == [
         (1, half, "the record is not JSON that can be read")
     ]
     assert page.table.num_rows == 2
@@ -152,8 +155,9 @@ def test_deep_nesting_stops_nothing(depth: int) -> None:
     assert kept == ({"novelty": orjson.loads(deep[11:-1])} if depth == 200 else "nested too deep to be kept")
 
 
-def test_records_without_a_start_stand_with_the_row_below() -> None:
-    """A record that tells no start has the second of the next that does: at the bottom, of the one above."""
+def test_records_without_a_start_belong_to_no_day() -> None:
+    """A record that tells no start is unplaced, in the row it stood in; that row borrows the second of the next that
+    has one, or at the bottom of the one above."""
     rows: list[Any] = [
         None,
         *in_seconds(50),
@@ -166,41 +170,36 @@ def test_records_without_a_start_stand_with_the_row_below() -> None:
     ]
     page = parse("queue_calls", rows)
     assert seconds_after_noon(page) == [50, 50, 40, 40, 40, 30, -43_201, -43_201, -43_201]
-    assert [bad.row for bad in page.rejected] == [0, 2, 3, 6, 8]
+    assert [bad.row for bad in page.unplaced] == [0, 2, 3, 6, 8]
+    assert [orjson.loads(bad.record) for bad in page.unplaced] == [rows[row] for row in (0, 2, 3, 6, 8)]
+    assert page.rejected == []
     assert days_of(page)[-4:] == [date(2026, 10, 8), *[date(2026, 10, 7)] * 3]
 
 
-def test_records_that_have_no_wanted_neighbour() -> None:
-    """Above what is wanted no longer, records without a start count as of a second that is; between, as of the row
-    above; and where the row below is wanted, as of that."""
-    noon = int(NOON.timestamp())
-    rows = [{}, *in_seconds(-10), {}, *in_seconds(-20)]
-    for first, expected in ((-30, [-10, -10, -20, -20]), (-15, [-10, -10, -10, -20]), (-5, [99, -10, -10, -20])):
-        page = parse("queue_calls", rows, first=noon + first, otherwise=noon + 99)
-        assert seconds_after_noon(page) == expected
-        assert [bad.has_start for bad in page.rejected] == [False, False]
-
-
-def test_what_stands_below_already_is_not_lifted() -> None:
-    """Of the records without a start that lie above a day which is not wanted, as many as stand in it stay there."""
-    rows = [*in_seconds(-10), {}, {}, {}, *in_seconds(-20)]
-    first = int(NOON.timestamp()) - 15
-    for standing, expected in ((0, [-10, -10, -10]), (2, [-10, -20, -20]), (9, [-20, -20, -20])):
-        page = parse("queue_calls", rows, first=first, standing={"2026-10-08": standing})
-        assert seconds_after_noon(page) == [-10, *expected, -20]
+def test_a_page_without_a_start_has_no_seconds() -> None:
+    """Where no record has a start, there is no place in the list to tell: all are unplaced."""
+    page = parse("queue_calls", [{}, None, record("queue_calls", "soon")])
+    assert (list(page.seconds), list(page.sort_seconds), page.rejected) == ([], [], [])
+    assert [(bad.row, bad.reason) for bad in page.unplaced] == [
+        (0, "queue_name is missing"),
+        (1, "the record is not an object"),
+        (2, "call_start_at is not an ISO 8601 date and time in UTC"),
+    ]
+    assert list(split_days(page)) == []
 
 
 def test_a_start_in_the_future_tells_no_place() -> None:
-    """A call of more than two days from now is rejected, and stands with the row below; so is one longer than any."""
+    """A call of more than two days from now is unplaced, and one that is longer than any is rejected."""
     rows: list[Any] = [record("queue_calls", start) for start in ("2038-01-19T03:14:07Z", "2026-10-11T12:00:01Z")]
     page = parse("queue_calls", [*rows, record("queue_calls", "2026-10-11T12:00:00Z"), *in_seconds(0)])
-    assert [(bad.row, bad.reason, bad.has_start) for bad in page.rejected] == [
-        (row, "call_start_at is in the future", False) for row in (0, 1)
+    assert page.rejected == []
+    assert [(bad.row, bad.reason) for bad in page.unplaced] == [
+        (row, "call_start_at is in the future") for row in (0, 1)
     ]
     assert seconds_after_noon(page) == [259_200, 259_200, 259_200, 0]
     calls = [record("user_calls") | {name: seconds} for name in DURATIONS for seconds in (2**31, 2**31 - 1)]
     assert [(bad.row, bad.reason) for bad in parse("user_calls", calls).rejected] == [
-        (row, f"{name} is longer than any call") for row, name in zip((0, 2), DURATIONS, strict=True)
+        (row, f"{name} is {WHOLE}") for row, name in zip((0, 2), DURATIONS, strict=True)
     ]
 
 
@@ -223,10 +222,11 @@ def test_a_rejected_record_keeps_the_place_its_start_tells() -> None:
         assert [bad.row for bad in page.rejected] == [1]
 
 
-def test_a_record_out_of_place_is_rejected() -> None:
-    """One start that breaks the order is rejected and stands with the row below; two of three are refused."""
+def test_a_record_out_of_place_belongs_to_no_day() -> None:
+    """One start that breaks the order is unplaced; two of three are refused."""
     page = parse("queue_calls", in_seconds(50, 99_000, 40, 30))
-    assert [(bad.row, bad.reason) for bad in page.rejected] == [
+    assert page.rejected == []
+    assert [(bad.row, bad.reason) for bad in page.unplaced] == [
         (1, "call_start_at is not in the list's order, newest first")
     ]
     assert seconds_after_noon(page) == [50, 40, 40, 30]
@@ -239,11 +239,47 @@ def test_a_page_without_one_readable_record_is_refused() -> None:
     strangers = [{"start": "2026-10-08T12:00:00Z", "from": NUMBERS[0]}] * ALL_REJECTED_MIN
     with pytest.raises(UnexpectedPayload, match=r"None of the 10 records .* (call_start_at|queue_name) is missing"):
         parse("queue_calls", strangers)
-    few = parse("queue_calls", strangers[1:], otherwise=7)
-    assert [bad.has_start for bad in few.rejected] == [False] * (ALL_REJECTED_MIN - 1)
-    assert list(few.seconds) == list(few.sort_seconds) == [7] * (ALL_REJECTED_MIN - 1)
+    assert len(parse("queue_calls", strangers[1:]).unplaced) == ALL_REJECTED_MIN - 1
     nameless = [record("queue_calls", queue_name=None)] * ALL_REJECTED_MIN
     with pytest.raises(UnexpectedPayload, match=r"None of the 10 records .* queue_name is missing"):
         parse("queue_calls", nameless)
     assert len(parse("queue_calls", nameless[1:]).rejected) == ALL_REJECTED_MIN - 1
     assert parse("queue_calls", []).table.num_rows == 0
+
+
+def test_records_alike() -> None:
+    """Records alike in all but the order of their fields have one hash; a text that is no JSON is hashed as it is."""
+    wire: list[Any] = [{"a": 1, "b": None}, {"b": None, "a": 1}, {"a": 2}, b'{"a":"\\ud800"}', b'{"a":"\\ud801"}']
+    hashes = [hash_record(bad.record) for bad in parse("queue_calls", wire).unplaced]
+    assert hashes[0] == hashes[1] == hashlib.sha256(b'{"a":1,"b":null}').hexdigest()
+    assert len(set(hashes)) == 4
+
+
+def test_a_call_over_the_change_of_the_clocks() -> None:
+    """A naive call that starts 02:59:31 on the first pass and ends 02:00:02 on the second lasts 31 seconds."""
+    start, end = "2025-10-26T02:59:31", "2025-10-26T02:00:02"
+    call = record("user_calls", start, call_finished_at=end, call_duration=31)
+    visit = record("queue_calls", start, call_answered_at="2025-10-26T02:59:40", call_finished_at=end)
+    for endpoint, row in (("user_calls", call), ("queue_calls", visit)):
+        page = parse(endpoint, [row], "Europe/Berlin")
+        (typed,) = page.table.to_pylist()
+        assert typed["call_start_at"] == datetime(2025, 10, 26, 0, 59, 31, tzinfo=UTC)
+        assert typed["call_finished_at"] == datetime(2025, 10, 26, 1, 0, 2, tzinfo=UTC)
+
+
+def test_days_that_take_turns() -> None:
+    """Where midnight lies in the hours that come twice and a list contradicts its calls' durations, each call still
+    stands in the day of its own reading."""
+    calls = (("01:30:00", 4 * 3600), ("01:20:00", 7800), ("01:10:00", 15_600))  # all until 03:30
+    rows = [
+        record("user_calls", f"2025-10-26T{start}", call_finished_at="2025-10-26T03:30:00", call_duration=seconds)
+        for start, seconds in calls
+    ]
+    page = parse("user_calls", rows, "Antarctica/Troll")  # two hours back, at 01:00 UTC
+    assert [str(at) for at in page.table["call_start_at"].to_pylist()] == [
+        "2025-10-25 23:30:00+00:00", "2025-10-26 01:20:00+00:00", "2025-10-25 23:10:00+00:00",
+    ]  # fmt: skip
+    assert set(page.sort_seconds) == {int(datetime(2025, 10, 26, 1, tzinfo=UTC).timestamp())}
+    parts = list(split_days(page))
+    assert [day for day, _ in parts] == page.table["call_day"].to_pylist()
+    assert [row for _, part in parts for row in part.table.to_pylist()] == page.table.to_pylist()

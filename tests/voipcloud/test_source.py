@@ -23,7 +23,7 @@ from pipelines.sandbox.account import Account
 from pipelines.sandbox.responses import WireRow
 from pipelines.voipcloud import SIDE_TABLES, voipcloud
 from pipelines.voipcloud.list_state import VERSION
-from pipelines.voipcloud.records import ENDPOINTS
+from pipelines.voipcloud.schemas import ENDPOINTS
 from tests.support.postgres_site import new_database, server
 from tests.support.site import Site, queue_call, ringgroup_call, user_call
 from tests.support.stranger import ask, make_pipeline, run_until_done, stored, told

@@ -13,9 +13,9 @@ from pipelines.cli.doctor.findings import Finding, check
 from pipelines.cli.doctor.places import check_published, check_readers, check_space, check_warehouse
 from pipelines.cli.doctor.reach import check_certificate, check_name, describe_skew, own_address
 from pipelines.errors import CallsError, KeyRefused, SettingsError
+from pipelines.time_zones import read_zone
 from pipelines.voipcloud.client import Client
 from pipelines.voipcloud.setting_lookup import account_names
-from pipelines.voipcloud.setting_values import time_zone
 from pipelines.voipcloud.settings import Account, read_account
 from pipelines.warehouse import read_target
 
@@ -93,7 +93,7 @@ def _settings(account: Account) -> str:
 def _time_zone(account: Account) -> str:
     if account.warnings:
         raise SettingsError(account.warnings[0].removeprefix(f"{account.name}: "))
-    return f"{account.timezone}, where it is {datetime.now(time_zone(account.timezone)):%H:%M} now"
+    return f"{account.timezone}, where it is {datetime.now(read_zone(account.timezone)):%H:%M} now"
 
 
 def _budget(account: Account) -> str:

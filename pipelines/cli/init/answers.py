@@ -4,7 +4,6 @@ import difflib
 from datetime import date
 from functools import partial
 from urllib.parse import quote, urlsplit, urlunsplit
-from zoneinfo import available_timezones
 
 import pendulum
 import psycopg2
@@ -12,6 +11,7 @@ from psycopg2.extensions import parse_dsn
 
 from pipelines.errors import SettingsError
 from pipelines.files import full_path
+from pipelines.time_zones import zone_names
 from pipelines.voipcloud import setting_values
 
 SUGGESTIONS = 3
@@ -25,7 +25,7 @@ def parse_address(typed: str) -> str:
 
 def parse_zone(typed: str) -> str:
     """An IANA time zone in any spelling of case and spaces. The error for an unknown name suggests the nearest ones."""
-    names = {name.casefold(): name for name in available_timezones()}
+    names = {name.casefold(): name for name in zone_names()}
     if found := names.get(typed.replace(" ", "_").casefold()):
         return found
     try:
@@ -39,7 +39,7 @@ def suggest_zones(typed: str) -> list[str]:
     """The time zones nearest to what was typed, by their whole name or by their city."""
     wanted = typed.replace(" ", "_").casefold()
     found: dict[str, float] = {}
-    for name in available_timezones():
+    for name in zone_names():
         whole = name.casefold()
         if "/" not in whole or whole.startswith(("etc/", "posix/", "right/")):
             continue

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.sandbox.callcentre.parameters import CallCentre
 from pipelines.sandbox.callcentre.phone_book import ANONYMOUS, PhoneBook
+from pipelines.time_zones import read_zone
 
 SLOT_SECONDS = 900  # the offset of every zone is a multiple of it, so each local hour begins with a slot
 VISIT, DIRECT, OUTBOUND, INTERNAL = range(4)
@@ -16,7 +16,7 @@ VISIT, DIRECT, OUTBOUND, INTERNAL = range(4)
 
 def open_span(centre: CallCentre) -> tuple[int, int]:
     """The first instant of the centre's days and the first instant after them, in Unix seconds."""
-    zone = ZoneInfo(centre.timezone)
+    zone = read_zone(centre.timezone)
     midnights = (centre.first_day, centre.first_day + timedelta(days=centre.days))
     first, last = (int(datetime.combine(day, time(), zone).timestamp()) for day in midnights)
     return first, last
@@ -53,7 +53,7 @@ def list_streams(centre: CallCentre) -> tuple[list[int], list[float]]:
 
 def draw_times(centre: CallCentre, volume: float, random: np.random.Generator) -> NDArray[np.float64]:
     """Arrival times, sorted, in seconds since the first day began; `volume` multiplies `calls_per_day`."""
-    zone = ZoneInfo(centre.timezone)
+    zone = read_zone(centre.timezone)
     slots = range(*open_span(centre), SLOT_SECONDS)
     local = (datetime.fromtimestamp(slot, zone) for slot in slots)
     weights = np.array([centre.hour_weights[24 * hour.weekday() + hour.hour] for hour in local])

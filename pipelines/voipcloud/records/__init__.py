@@ -1,18 +1,19 @@
-"""Wire records → typed Arrow tables, and what cannot be read → rejected records with a reason.
+"""Wire records → typed Arrow tables, and what cannot be read, with a reason.
 
-A page is read as a whole, by Arrow; one that holds anything unusual is read again a record at a time, to the same
-rules. Known fields get types; lossless mis-typings (`"35"`, `35.0`, a number for a phone number) are taken; unknown
-fields are kept as JSON in `extra`. Nothing is dropped: a record is in the table or among the rejected.
+Known fields get types; lossless mis-typings (`"35"`, `35.0`, a number for a phone number) are taken; unknown fields are
+kept as JSON in `extra`. Nothing is dropped: a record is in the table, among the rejected of its day, or, where nothing
+says when it starts, among the unplaced, which belong to no day.
 """
 
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,17 +21,10 @@ from msgspec import Raw
 
 from pipelines.errors import UnexpectedPayload
 from pipelines.voipcloud.paging import out_of_place
-from pipelines.voipcloud.records import timestamps as instants
-from pipelines.voipcloud.records.columns import FIELDS, INSTANT, NUMBER, TEXT, parse_one_by_one, parse_together
+from pipelines.voipcloud.records.columns import parse_records
+from pipelines.voipcloud.records.timestamps import MICROS, START, Flags, Numbers
+from pipelines.voipcloud.schemas import DATE, FIELDS, INSTANT, NUMBER, REQUIRED, SCHEMAS, TEXT
 
-DATE = pa.date32()
-ENDPOINTS = tuple(FIELDS)
-# Without these a record cannot be placed in time, in a queue, or in a direction.
-REQUIRED = {
-    "user_calls": ("call_start_at", "is_inbound"),
-    "queue_calls": ("queue_name", "call_start_at"),
-    "ringgroup_calls": ("ring_group_name", "call_start_at"),
-}
 # Each pair in its order in time; a record that turns it round would give a negative wait.
 IN_ORDER = (
     ("call_start_at", "call_answered_at"),
@@ -42,37 +36,11 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 # As many records and none readable is another API, not a few bad records.
 ALL_REJECTED_MIN = 10
 AHEAD = timedelta(days=2)  # a start further in the future is a mistake, whatever the clocks and the zone
-LONGEST_SECONDS = 2**31 - 1  # as far as SQL's intervals go; -1 without its sign is beyond
-
-REJECTED_SCHEMA = pa.schema(
-    [
-        pa.field("account", TEXT, nullable=False),
-        pa.field("endpoint", TEXT, nullable=False),
-        pa.field("call_day", DATE, nullable=False),
-        pa.field("reason", TEXT, nullable=False),
-        pa.field("record", TEXT, nullable=False),
-        pa.field("loaded_at", INSTANT, nullable=False),
-    ]
-)
-
-
-def schema_of(endpoint: str) -> pa.Schema:
-    """The Arrow schema of `raw.<endpoint>`."""
-    required = REQUIRED[endpoint]
-    return pa.schema(
-        [
-            pa.field("account", TEXT, nullable=False),
-            pa.field("call_day", DATE, nullable=False),
-            pa.field("loaded_at", INSTANT, nullable=False),
-            *(pa.field(name, kind, nullable=name not in required) for name, kind in FIELDS[endpoint].items()),
-            pa.field("extra", TEXT),
-        ]
-    )
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A record that cannot be read: where it stood in the list, its JSON, why, and whether it tells its start."""
+class Unreadable:
+    """A record that cannot be read: the wire row it stood in, its JSON, and why."""
 
     row: int
     record: str
@@ -81,29 +49,33 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Page:
-    """One page: `seconds` (Unix, newest first) for each wire row; `table` of the readable ones, numbered in `rows`.
+    """One page: `table` holds the readable records, those of the wire rows `rows`.
 
-    A record without a readable start has the second of a neighbour, and so stands in that one's day.
-    `sort_seconds` is what tells a place in the list: as `seconds`, but an hour that comes twice in local time counts as
-    one second, because its order tells the two apart only where it is seen whole.
+    `seconds`: one start second (Unix) per wire row. A row without a start borrows it from the row below, or from the
+    row above where none is below; where no row has a start there are none. `sort_seconds`: the same for paging, newest
+    first without exception: an hour that comes twice in local time counts as one second, so that its calls are taken
+    from a page that holds them all.
+    `rejected` records have a start, and belong to its day. `unplaced` ones have none that can be believed: it is
+    missing, no instant, in the future, or not in the list's order.
     """
 
     seconds: Sequence[int]
     sort_seconds: Sequence[int]
     table: pa.Table
     rows: Sequence[int]
-    rejected: Sequence[Rejected]
-    unplaced: "Sequence[Unplaced]" = ()
+    rejected: Sequence[Unreadable]
+    unplaced: Sequence[Unreadable]
 
     def slice(self, start: int, stop: int) -> "Page":
-        """The wire rows `start` to before `stop`."""
+        """The wire rows `start` to before `stop`, numbered from 0."""
         low, high = bisect_left(self.rows, start), bisect_left(self.rows, stop)
         return Page(
             self.seconds[start:stop],
             self.sort_seconds[start:stop],
             self.table.slice(low, high - low),
             _lowered(self.rows[low:high], start),
-            [replace(bad, row=bad.row - start) for bad in self.rejected if start <= bad.row < stop],
+            _within(self.rejected, start, stop),
+            _within(self.unplaced, start, stop),
         )
 
 
@@ -111,118 +83,71 @@ def _lowered(rows: Sequence[int], by: int) -> Sequence[int]:
     return range(rows.start - by, rows.stop - by) if isinstance(rows, range) else [row - by for row in rows]
 
 
-def parse_page(
-    endpoint: str,
-    records: Sequence[Raw],
-    *,
-    account: str,
-    timezone: str,
-    loaded_at: datetime,
-) -> Page:
-    """Types one page of wire records, JSON texts, newest first; `first` (Unix seconds) is where what is wanted begins.
+def _within(found: Sequence[Unreadable], start: int, stop: int) -> list[Unreadable]:
+    return [replace(bad, row=bad.row - start) for bad in found if start <= bad.row < stop]
 
-    Naive instants are read in `timezone`; in the autumn hour that comes twice, as the order of the list says. Records
-    that tell no start and have no neighbour that is wanted count as of the second `otherwise`, but for as many as are
-    `standing` in the day below already, by ISO date.
+
+def parse_page(endpoint: str, records: Sequence[Raw], *, account: str, timezone: str, loaded_at: datetime) -> Page:
+    """Types one page of wire records, JSON texts, newest first; naive instants are read in `timezone`.
+
     Raises `UnexpectedPayload` where the list is not newest first, or where of `ALL_REJECTED_MIN` none can be read.
     """
-    try:
-        typed = parse_together(FIELDS[endpoint], records, timezone)
-    except (pa.ArrowException, ValueError):
-        typed = parse_one_by_one(FIELDS[endpoint], records, timezone)
+    typed = parse_records(endpoint, records, timezone)
     reasons = typed.reasons
     for row, reason in _check(endpoint, typed.table):
         reasons.setdefault(row, reason)
-    at = pc.divide(typed.table[instants.START].cast(NUMBER), 1_000_000)
-    soon = int((loaded_at + AHEAD).timestamp())
-    told = pc.indices_nonzero(pc.is_valid(at)).to_numpy().tolist()
-    starts = dict(zip(told, at.drop_null().to_numpy().tolist(), strict=True))
-    if starts and max(starts.values()) > soon:
-        for row in [row for row, second in starts.items() if second > soon]:
-            reasons.setdefault(row, "call_start_at is in the future")
-            del starts[row]
-    for row in out_of_place(starts):
-        reasons.setdefault(row, "call_start_at is not in the list's order, newest first")
-        del starts[row]
+    starts = typed.table[START].cast(NUMBER).combine_chunks()
+    is_placed = starts.is_valid().to_numpy(zero_copy_only=False)
+    for row, reason in _misplaced(typed.sort_seconds, is_placed, loaded_at):
+        reasons.setdefault(row, reason)
+        is_placed[row] = False
     if len(reasons) == len(records) >= ALL_REJECTED_MIN:
         raise UnexpectedPayload(
             f"None of the {len(records)} records of {endpoint} can be read: {next(iter(reasons.values()))}. "
             "Nothing was loaded from them. Has the PBX moved to another version of its API?"
         )
-    table, extra = typed.table, typed.extra
+    table = typed.table
     rows: Sequence[int] = range(len(records))
     if reasons:
         rows = [row for row in rows if row not in reasons]
-        table, extra = table.take(pa.array(rows, NUMBER)), extra.take(pa.array(rows, NUMBER))
-    seconds = _borrow(starts, len(records))
-    twice = {row: second for row, second in typed.twice.items() if row in starts}
-    places = _borrow(starts | twice, len(records))
+        table = table.take(pa.array(rows, NUMBER))
+    extra = pa.array([typed.extra.get(row) for row in rows], TEXT) if typed.extra else pa.nulls(len(rows), TEXT)
+    unreadable = [Unreadable(row, bytes(records[row]).decode(), reason) for row, reason in sorted(reasons.items())]
+    seconds = starts.fill_null(0).to_numpy() // MICROS
+    is_in_order = np.array_equal(seconds, typed.sort_seconds)
+    filled = _fill(seconds, is_placed)
     return Page(
-        seconds=seconds,
-        sort_seconds=places,
+        seconds=filled,
+        sort_seconds=filled if is_in_order else _fill(typed.sort_seconds, is_placed),
         table=_stamped(endpoint, table, extra, account, loaded_at),
         rows=rows,
-        rejected=[
-            Rejected(row, bytes(records[row]).decode(), reason)
-            for row, reason in sorted(reasons.items())
-            if row in starts
-        ],
-        unplaced=[
-            Unplaced(row, bytes(records[row]).decode(), reason)
-            for row, reason in sorted(reasons.items())
-            if row not in starts
-        ],
+        rejected=[bad for bad in unreadable if is_placed[bad.row]],
+        unplaced=[bad for bad in unreadable if not is_placed[bad.row]],
     )
 
 
-def _borrow(starts: dict[int, int], size: int) -> list[int]:
-    if not starts:
-        return []
-    out: list[int] = []
-    below = None
-    for row in reversed(range(size)):
-        below = starts.get(row, below)
-        out.append(below)
-    out.reverse()
-    last = [v for v in out if v is not None][-1]
-    return [last if v is None else v for v in out]
-
-
-@dataclass(frozen=True)
-class Unplaced:
-    """A record without a start that can be read."""
-
-    row: int
-    record: str
-    reason: str
-
-    @property
-    def record_hash(self) -> str:
-        """SHA-256 of its JSON with sorted keys."""
-        try:
-            text = orjson.dumps(orjson.loads(self.record), option=orjson.OPT_SORT_KEYS)
-        except ValueError:
-            text = self.record.encode()
-        return sha256(text).hexdigest()
-
-
 def split_days(page: Page) -> Iterator[tuple[date, Page]]:
-    """The page's wire rows by UTC date, newest first."""
-    start = 0
-    while start < len(page.seconds):
-        day = page.seconds[start] // DAY_SECONDS
-        stop = bisect_right(page.seconds, -day * DAY_SECONDS, lo=start, key=lambda second: -second)
-        yield _date(day), page.slice(start, stop)
-        start = stop
+    """The page's wire rows by UTC date, in the list's order.
+
+    Newest first, and each date once: unless midnight lies in an hour that comes twice, where two may take turns.
+    """
+    days = np.array(page.seconds, np.int64) // DAY_SECONDS
+    edges = np.flatnonzero(np.diff(days, prepend=-1)).tolist()
+    for start, stop in pairwise([*edges, len(days)]):
+        yield date.fromordinal(EPOCH_ORDINAL + int(days[start])), page.slice(start, stop)
 
 
-def rejected_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows for `raw.rejected_records`."""
-    return pa.Table.from_pylist(list(rows), schema=REJECTED_SCHEMA)
+def hash_record(record: str) -> str:
+    """SHA-256 (hex) of a record's JSON with sorted keys, or of its text where that is no JSON."""
+    try:
+        text = orjson.dumps(orjson.loads(record), option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        text = record.encode()
+    return hashlib.sha256(text).hexdigest()
 
 
 def _check(endpoint: str, typed: pa.Table) -> list[tuple[int, str]]:
-    """Rows, numbered within the table, that are typed well and yet cannot be right."""
+    """Rows that are typed well and yet cannot be right, and why."""
     found: list[tuple[int, str]] = []
 
     def note(mask: Any, reason: str) -> None:
@@ -235,55 +160,39 @@ def _check(endpoint: str, typed: pa.Table) -> list[tuple[int, str]]:
         if earlier in FIELDS[endpoint] and later in FIELDS[endpoint]:
             note(pc.less(typed[later], typed[earlier]), f"{later} is before {earlier}")
     for name, kind in FIELDS[endpoint].items():
-        if kind == NUMBER:
-            note(pc.less(typed[name], 0), f"{name} is negative")
-            note(pc.greater(typed[name], LONGEST_SECONDS), f"{name} is longer than any call")
-        elif kind == TEXT:
+        if kind == TEXT:
             note(pc.match_substring(typed[name], "\0"), f"{name} holds a NUL character, which Postgres cannot store")
     return found
 
 
-@dataclass(frozen=True)
-class _Missing:
-    """Where records belong that tell no start; see `parse_page`."""
+def _misplaced(sort_seconds: Numbers, is_placed: Flags, loaded_at: datetime) -> Iterator[tuple[int, str]]:
+    """Rows whose start cannot be believed, and why.
 
-    first: int | None
-    standing: Mapping[str, int]
-    otherwise: int
-
-    def fill(self, starts: dict[int, int], size: int) -> list[int]:
-        """A second for every wire row: one that tells none has that of the row below, or where the row below is older
-        than `first` or is none, that of the row above, and where that is none too, `otherwise`: it must not be left
-        to a day that nobody reads.
-
-        Below, because a call that arrives above must not move it to another day, and because it then belongs to what
-        is read again where a page's edge cuts it off from the row below.
-        """
-        if len(starts) == size:
-            return list(starts.values())
-        above, below = None, None
-        lifted = [above := starts.get(row, above) for row in range(size)]
-        seconds, found = [], Counter[int]()
-        for row in reversed(range(size)):
-            below = starts.get(row, below)
-            is_wanted = below is not None and (self.first is None or below >= self.first or row in starts)
-            if below is not None and row not in starts:
-                day = below // DAY_SECONDS
-                found[day] += 1
-                is_wanted = is_wanted or found[day] <= self.standing.get(_date(day).isoformat(), 0)
-            second = below if is_wanted else lifted[row]
-            seconds.append(self.otherwise if second is None else second)
-        return seconds[::-1]
+    Such a record must not stand in the day that its start names, which nobody reads or which is settled long since,
+    nor in a neighbour's, which depends on how the list is cut into pages.
+    """
+    rows = np.flatnonzero(is_placed)
+    is_ahead = sort_seconds[rows] > int((loaded_at + AHEAD).timestamp())
+    for row in rows[is_ahead].tolist():
+        yield row, "call_start_at is in the future"
+    rows = rows[~is_ahead]
+    if (np.diff(sort_seconds[rows]) > 0).any():
+        for row in out_of_place(dict(zip(rows.tolist(), sort_seconds[rows].tolist(), strict=True))):
+            yield row, "call_start_at is not in the list's order, newest first"
 
 
-def _date(day: int) -> date:
-    return date.fromordinal(EPOCH_ORDINAL + day)
+def _fill(seconds: Numbers, is_placed: Flags) -> list[int]:
+    if not is_placed.any():
+        return []
+    filled = pc.fill_null_forward(pc.fill_null_backward(pa.array(seconds, NUMBER, mask=~is_placed)))
+    found: list[int] = filled.to_numpy().tolist()
+    return found
 
 
 def _stamped(endpoint: str, typed: pa.Table, extra: pa.Array, account: str, loaded_at: datetime) -> pa.Table:
     size = typed.num_rows
     # not floor_temporal, which needs a time-zone database on disk even for UTC
-    days = pc.divide(typed["call_start_at"].cast(NUMBER), DAY_SECONDS * 1_000_000).cast(pa.int32()).cast(DATE)
+    days = pc.divide(typed[START].cast(NUMBER), DAY_SECONDS * MICROS).cast(pa.int32()).cast(DATE)
     return pa.table(
         [
             pa.repeat(pa.scalar(account, TEXT), size),
@@ -292,5 +201,5 @@ def _stamped(endpoint: str, typed: pa.Table, extra: pa.Array, account: str, load
             *typed.columns,
             extra,
         ],
-        schema=schema_of(endpoint),
+        schema=SCHEMAS[endpoint],
     )

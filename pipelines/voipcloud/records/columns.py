@@ -1,140 +1,120 @@
-"""Records as JSON texts → typed columns: all in one go, or, where any is unusual, one by one to the same rules.
+"""Records as JSON texts → typed columns, a record at a time, so that what one holds costs no other.
 
-Field lists and what may be null: the vendor's article (version 1) and public clients of the live service.
+A record as the article says is decoded straight into its struct. Any other is put right as far as nothing is lost by it
+(`"35"`, `35.0`, a number for a phone number, `true`), its unknown fields are kept as JSON, and then it is typed by the
+same struct.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Annotated, Any
 
-import numpy as np
+import msgspec
 import orjson
 import pyarrow as pa
-import pyarrow.json
-from msgspec import Raw
+from msgspec import Meta, Raw, Struct
 
-from pipelines.voipcloud.records import timestamps as instants
-from pipelines.voipcloud.records.values import parse_value
+from pipelines.voipcloud.records.timestamps import START, Numbers, parse_columns
+from pipelines.voipcloud.schemas import FIELDS, FLAG, INSTANT, NUMBER, TEXT
 
-TEXT, INSTANT, NUMBER, FLAG = pa.string(), pa.timestamp("us", "UTC"), pa.int64(), pa.bool_()
-Fields = Mapping[str, pa.DataType]
-_VISIT: dict[str, pa.DataType] = {
-    "callerid": TEXT,
-    "inbound_number": TEXT,
-    "call_start_at": INSTANT,
-    "call_answered_at": INSTANT,
-    "call_finished_at": INSTANT,
-    "answered_by_user_name": TEXT,
-    "status": TEXT,
+LONGEST_SECONDS = 2**31 - 1  # as far as SQL's intervals go; -1 without its sign is beyond
+WHOLE = re.compile(r"\s*-?[0-9]{1,19}\s*")
+# An instant is typed later, with its column.
+TYPES: dict[pa.DataType, Any] = {
+    TEXT: str | None,
+    INSTANT: str | None,
+    NUMBER: Annotated[int, Meta(ge=0, le=LONGEST_SECONDS)] | None,
+    FLAG: Annotated[int, Meta(ge=0, le=1)] | None,
 }
-FIELDS: dict[str, dict[str, pa.DataType]] = {
-    "user_calls": {
-        "from_number": TEXT,
-        "to_number": TEXT,
-        "user_name": TEXT,
-        "is_inbound": FLAG,
-        "call_start_at": INSTANT,
-        "call_duration": NUMBER,
-        "call_finished_at": INSTANT,
-        "conversation_duration": NUMBER,
-    },
-    "queue_calls": {"queue_name": TEXT, **_VISIT},
-    "ringgroup_calls": {"ring_group_name": TEXT, **_VISIT},
+MEANT = {
+    TEXT: "a text",
+    INSTANT: "a text",
+    NUMBER: f"a whole number from 0 to {LONGEST_SECONDS}",
+    FLAG: "0 or 1",
 }
+STRUCTS: dict[str, type[Struct]] = {
+    endpoint: msgspec.defstruct(
+        endpoint, [(name, TYPES[kind], None) for name, kind in fields.items()], forbid_unknown_fields=True, gc=False
+    )
+    for endpoint, fields in FIELDS.items()
+}
+DECODERS = {endpoint: msgspec.json.Decoder(struct) for endpoint, struct in STRUCTS.items()}
 
 
 @dataclass(frozen=True)
 class Typed:
-    """A page's records, a row each, the unreadable ones among them with their `reasons` by row."""
+    """A page's records, a row each, the unreadable ones among them with their `reasons` by row.
+
+    `extra`: row → JSON of the fields that are not known; `sort_seconds` as in `timestamps.Instants`.
+    """
 
     table: pa.Table
-    extra: pa.Array
-    twice: Mapping[int, int]
+    extra: dict[int, str]
+    sort_seconds: Numbers
     reasons: dict[int, str]
 
 
-def parse_together(fields: Fields, records: Sequence[Raw], timezone: str) -> Typed:
-    """Raises `pyarrow.ArrowException` or `ValueError` where any record is not as the article says."""
-    lines = b"\n".join(records)
-    # nothing but objects, and none over several lines: Arrow counts on that, and crashes where the first line is null
-    if not lines.startswith(b"{") or _count_pairs(lines, b"\n{") != len(records) - 1:
-        raise ValueError
-    as_sent = pa.schema([(name, NUMBER if kind in (NUMBER, FLAG) else TEXT) for name, kind in fields.items()])
-    read = pa.json.read_json(
-        pa.BufferReader(lines),
-        read_options=pa.json.ReadOptions(use_threads=False),
-        parse_options=pa.json.ParseOptions(explicit_schema=as_sent, unexpected_field_behavior="error"),
-    ).combine_chunks()
-    if read.num_rows != len(records):
-        raise ValueError
-    columns = {name: _as_array(read[name]) for name in fields}
-    for name in [name for name, kind in fields.items() if kind == FLAG]:
-        if not {0, 1, None}.issuperset(columns[name].unique().to_pylist()):
-            raise ValueError
-        columns[name] = columns[name].cast(FLAG)
-    at = {name: columns[name] for name, kind in fields.items() if kind == INSTANT}
-    placed = instants.parse_columns(at, timezone, columns.get("call_duration"))
-    return Typed(_table(fields, columns | placed.columns), pa.nulls(len(records), TEXT), placed.twice, {})
-
-
-def _count_pairs(text: bytes, pair: bytes) -> int:
-    """`text.count(pair)` of two bytes, nine times as fast."""
-    sought = int.from_bytes(pair, "little")
-    even = np.frombuffer(text, "<u2", len(text) // 2)
-    odd = np.frombuffer(text, "<u2", (len(text) - 1) // 2, offset=1)
-    return int(np.count_nonzero(even == sought) + np.count_nonzero(odd == sought))
-
-
-def _as_array(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def parse_one_by_one(fields: Fields, records: Sequence[Raw], timezone: str) -> Typed:
-    rows: list[dict[str, Any]] = []
-    extra: list[str | None] = []
+def parse_records(endpoint: str, records: Sequence[Raw], timezone: str) -> Typed:
+    """Types records, JSON texts; one that cannot be read has a reason, and its start if that can be."""
+    fields, decode = FIELDS[endpoint], DECODERS[endpoint].decode
+    rows: list[Any] = []
+    extra: dict[int, str] = {}
     reasons: dict[int, str] = {}
     for number, text in enumerate(records):
-        record: Any = None
         try:
-            record = _loads(text)
-            rows.append(_parse_record(fields, record))
-            extra.append(_extra(record, fields))
-        except ValueError as error:
-            reasons[number] = str(error)
-            start = record.get(instants.START) if isinstance(record, dict) else None
-            rows.append({instants.START: start if isinstance(start, str) else None})  # it has a place in the list
-            extra.append(None)
+            rows.append(decode(text))
+        except ValueError:
+            record, unknown, reason = _read_odd(endpoint, text)
+            rows.append(record)
+            extra |= {number: unknown} if unknown else {}
+            reasons |= {number: reason} if reason else {}
     columns = {
-        name: pa.array([row.get(name) for row in rows], kind) for name, kind in fields.items() if kind != INSTANT
+        name: pa.array(list(map(attrgetter(name), rows)), NUMBER if kind == FLAG else TEXT if kind == INSTANT else kind)
+        for name, kind in fields.items()
     }
-    at = {name: [row.get(name) for row in rows] for name, kind in fields.items() if kind == INSTANT}
-    read, unreadable = instants.parse_each(at, timezone, columns.get("call_duration"))
-    table = _table(fields, columns | read.columns)
-    return Typed(table, pa.array(extra, TEXT), read.twice, unreadable | reasons)
+    texts = {name: columns[name] for name, kind in fields.items() if kind == INSTANT}
+    instants = parse_columns(texts, timezone, columns.get("call_duration"))
+    columns |= instants.columns
+    table = pa.table([columns[name].cast(kind) for name, kind in fields.items()], names=list(fields))
+    return Typed(table, extra, instants.sort_seconds, instants.unreadable | reasons)
 
 
-def _loads(text: Raw) -> Any:
+def _read_odd(endpoint: str, text: Raw) -> tuple[Struct, str | None, str | None]:
+    """A record that is not as the article says, the JSON of its unknown fields, and why it cannot be read."""
+    struct, fields = STRUCTS[endpoint], FIELDS[endpoint]
     try:
-        return orjson.loads(bytes(text))
+        record = orjson.loads(bytes(text))
     except orjson.JSONDecodeError:
-        raise ValueError("the record is not JSON that can be read") from None
-
-
-def _table(fields: Fields, columns: Mapping[str, pa.Array]) -> pa.Table:
-    schema = pa.schema(fields.items())
-    return pa.table([columns[name] for name in schema.names], schema=schema)
-
-
-def _parse_record(fields: Mapping[str, pa.DataType], record: Any) -> dict[str, Any]:
+        return struct(), None, "the record is not JSON that can be read"
     if not isinstance(record, dict):
-        raise ValueError("the record is not an object")
-    return {name: parse_value(name, kind, record.get(name)) for name, kind in fields.items()}
-
-
-def _extra(record: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
-    if record.keys() <= known.keys():
-        return None
+        return struct(), None, "the record is not an object"
+    known = {name: _mend(kind, record[name]) for name, kind in fields.items() if name in record}
     try:
-        return orjson.dumps({name: value for name, value in record.items() if name not in known}).decode()
+        return msgspec.convert(known, struct), _write_unknown(record, known), None
+    except msgspec.ValidationError as error:
+        name = str(error).rpartition("$.")[2].rstrip("`")
+        start = known.get(START)
+        place = {START: start} if isinstance(start, str) else {}
+        return struct(**place), None, f"{name} is not {MEANT[fields[name]]}"
+
+
+def _mend(kind: pa.DataType, value: Any) -> Any:
+    """A value typed as its field is, if nothing is lost by that."""
+    if kind == TEXT and type(value) is int:
+        return str(value)
+    if kind not in (NUMBER, FLAG):
+        return value
+    if isinstance(value, str):
+        return int(value) if WHOLE.fullmatch(value) else value or None
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(value) if is_whole or (kind == FLAG and isinstance(value, bool)) else value
+
+
+def _write_unknown(record: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
+    unknown = {name: value for name, value in record.items() if name not in known}
+    try:
+        return orjson.dumps(unknown).decode() if unknown else None
     except orjson.JSONEncodeError:  # orjson reads 1024 levels and writes 254
         return '"nested too deep to be kept"'

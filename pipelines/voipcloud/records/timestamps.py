@@ -1,151 +1,161 @@
 """ISO 8601 texts → UTC instants, whatever their style: with an offset, `Z`, or naive in the account's time zone.
 
-The autumn hour that comes twice is told apart by what the records say: the list is newest first, a call is answered
-after it starts and ends after that, and lasts as long as its duration.
+Naive texts are placed by a table of the zone's offsets. In the autumn hour that comes twice a text has two readings,
+and a record gets those that agree: answered after the start, ended after that, as long as its duration, and in the
+order of the list, newest first.
 """
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from itertools import product
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-INSTANT, NAIVE = pa.timestamp("us", "UTC"), pa.timestamp("us")
+from pipelines.time_zones import read_zone
+from pipelines.voipcloud.schemas import INSTANT, NUMBER
+
+NAIVE = pa.timestamp("us")
 START = "call_start_at"
 # Outside these years a date is a placeholder: 0001, 1970 or 9999 where there was none.
-FIRST, END = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-Texts = Sequence[str | None]
-Readings = tuple[datetime | None, datetime | None]
+FIRST, END = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (2000, 2200))
+STEP = 4 * 86_400  # no zone changes its clocks twice in so many seconds
+MICROS = 1_000_000
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Instants:
-    """Instants by column; `twice`: rows that start in an hour that came twice → when clocks were set back (Unix)."""
+    """Instants by column; `sort_seconds`: each start in Unix seconds, in the order that the list is in.
+
+    An hour that comes twice counts as one second of it, the one at which the clocks are set back: only where a page
+    holds all its calls does their order tell the two passes apart. `unreadable`: row → why a text is no instant.
+    """
 
     columns: dict[str, pa.Array]
-    twice: Mapping[int, int]
+    sort_seconds: Numbers
+    unreadable: dict[int, str]
 
 
-def parse_columns(texts: Mapping[str, pa.Array], timezone: str, durations: pa.Array | None) -> Instants:
-    """Columns of texts, all of one style, in the order of the list: `call_start_at` first.
+@dataclass(frozen=True)
+class _Readings:
+    """A column's earlier and later readings in microseconds; anything where `is_read` is false."""
 
-    Raises `ValueError` (`pyarrow.ArrowInvalid` is one) for a column of mixed styles or with a text that is no instant.
-    """
-    parsed = {name: _parse_column(column) for name, column in texts.items()}
-    early = {name: _in_zone(column, timezone, "earliest") for name, column in parsed.items()}
-    late = {name: _in_zone(column, timezone, "latest") for name, column in parsed.items()}
-    return _placed(early, late, timezone, durations)
+    early: Numbers
+    late: Numbers
+    is_read: Flags
 
 
-def parse_each(
-    texts: Mapping[str, Texts], timezone: str, durations: pa.Array | None
-) -> tuple[Instants, dict[int, str]]:
-    """The same a text at a time, and the reason for each row that has one which cannot be read."""
-    zone = ZoneInfo(timezone)
+def parse_columns(texts: Mapping[str, pa.Array], timezone: str, durations: pa.Array | None = None) -> Instants:
+    """The instants of columns of texts: start, answer and end, in this order; `durations` in seconds."""
     unreadable: dict[int, str] = {}
-    early: dict[str, pa.Array] = {}
-    late: dict[str, pa.Array] = {}
+    readings: dict[str, _Readings] = {}
     for name, column in texts.items():
-        moments: list[Readings] = []
-        for row, text in enumerate(column):
-            try:
-                moments.append((None, None) if text is None else _parse_text(text, zone))
-            except (ValueError, OverflowError):
-                unreadable.setdefault(row, f"{name} is not an ISO 8601 date and time in {timezone}")
-                moments.append((None, None))
-        early[name] = pa.array([first for first, _ in moments], INSTANT)
-        late[name] = pa.array([second for _, second in moments], INSTANT)
-    return _placed(early, late, timezone, durations), unreadable
+        written = pc.if_else(pc.equal(column, ""), None, column)
+        readings[name] = read = _read_column(written, timezone)
+        for row in np.flatnonzero(written.is_valid().to_numpy(zero_copy_only=False) & ~read.is_read).tolist():
+            unreadable.setdefault(row, f"{name} is not an ISO 8601 date and time in {timezone}")
+    chosen = _choose(list(readings.values()), durations)
+    columns = {
+        name: pa.array(micros, NUMBER, mask=~read.is_read).cast(INSTANT)
+        for (name, read), micros in zip(readings.items(), chosen, strict=True)
+    }
+    places = dict(zip(readings, chosen, strict=True))[START] // MICROS
+    return Instants(columns, _sort_seconds(places, readings[START], timezone), unreadable)
 
 
-def _parse_column(texts: pa.Array) -> pa.Array:
-    there = texts.drop_null()
-    sample = there[0].as_py() if len(there) else ""
-    aware = sample.endswith("Z") or "+" in sample or sample.count("-") > 2
-    instants = texts.cast(INSTANT if aware else NAIVE)
-    outermost = pc.min_max(instants.cast(pa.int64())).as_py()
-    if outermost["min"] is not None and not (
-        FIRST.timestamp() * 1e6 <= outermost["min"]
-        and outermost["max"] < END.timestamp() * 1e6
-        and pc.min(pc.binary_length(texts)).as_py() > len("2026-10-09")  # a date alone is no instant
-    ):
-        raise ValueError
-    return instants
+def _read_column(texts: pa.Array, timezone: str) -> _Readings:
+    written, is_naive = _parse_texts(texts)
+    micros = written.fill_null(0).to_numpy()
+    is_read = (micros >= FIRST * MICROS) & (micros < END * MICROS)  # a null is not
+    if not is_naive.any():
+        return _Readings(micros, micros, is_read)
+    changes, offsets = offset_changes(timezone)
+    seconds = micros // MICROS
+    before = np.searchsorted(changes[1:] + offsets[:-1], seconds, side="right")  # the first offset not over by then
+    after = np.searchsorted(changes + offsets, seconds, side="right") - 1  # the last offset begun by then
+    early, late = (np.where(is_naive, micros - offsets[each] * MICROS, micros) for each in (before, after))
+    return _Readings(early, late, is_read & ~(is_naive & (before > after)))  # none in the spring hour that never was
 
 
-def _parse_text(text: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The earlier and the later reading of a text; raises `ValueError` or `OverflowError`."""
-    if text[10:11] not in ("T", " "):  # a date alone is no instant
-        raise ValueError
-    moment = datetime.fromisoformat(text)
-    if not FIRST <= (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) < END:
-        raise ValueError
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC), moment.astimezone(UTC)
-    first, second = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-    if first > second:  # in the spring hour that never was
-        raise ValueError
-    return first, second
+def _parse_texts(texts: pa.Array) -> tuple[pa.Array, Flags]:
+    """Microseconds as they are written, null for what is no instant, and which have no offset."""
+    first = (texts.drop_null().slice(0, 1).to_pylist() or [""])[0]
+    is_aware = first.endswith("Z") or "+" in first or first.count("-") > 2
+    shortest = pc.min(pc.binary_length(texts)).as_py()
+    if shortest is None or shortest > len("2026-10-09"):  # a date alone is no instant
+        try:
+            instants = texts.cast(INSTANT if is_aware else NAIVE).cast(NUMBER)
+            return instants, np.full(len(texts), not is_aware)
+        except pa.ArrowInvalid:
+            pass
+    each = [_parse_text(text) for text in texts.to_pylist()]
+    is_naive = np.array([at is not None and at.tzinfo is None for at in each], np.bool_)
+    instants = pa.array([at and (at if at.tzinfo else at.replace(tzinfo=UTC)) for at in each], INSTANT)
+    return instants.cast(NUMBER), is_naive
 
 
-def _in_zone(column: pa.Array, timezone: str, which: str) -> pa.Array:
-    if column.type == INSTANT:
-        return column
-    return pc.assume_timezone(column, timezone, ambiguous=which, nonexistent="raise").cast(INSTANT)
+def _parse_text(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text is not None and text[10:11] in ("T", " ") else None
+    except ValueError:
+        return None
 
 
-def _placed(
-    early: Mapping[str, pa.Array], late: Mapping[str, pa.Array], timezone: str, durations: pa.Array | None
-) -> Instants:
-    """Of each instant's two readings, the one that the other instants speak for."""
-    if all(early[name].equals(late[name]) for name in early):
-        return Instants(dict(early), {})
-    readings = {name: list(zip(early[name].to_pylist(), late[name].to_pylist(), strict=True)) for name in early}
-    floor = _descending(readings[START])
-    placed = {START: pa.array(floor, INSTANT)}
-    seconds = durations.to_pylist() if durations is not None else [None] * len(floor)
-    for name in [name for name in early if name != START]:
-        ends = [_after(*each) for each in zip(floor, readings[name], seconds, strict=True)]
-        placed[name] = pa.array(ends, INSTANT)
-        floor = [start if end is None else end for start, end in zip(floor, ends, strict=True)]
-    zone = ZoneInfo(timezone)
-    twice = {row: _set_back(a, b, zone) for row, (a, b) in enumerate(readings[START]) if a and b and a != b}
-    return Instants(placed, twice)
+@cache
+def offset_changes(timezone: str) -> tuple[Numbers, Numbers]:
+    """When a zone's offset from UTC changes, in Unix seconds, and what it is from then on, in seconds."""
+    zone = read_zone(timezone)
+
+    def offset(second: int) -> int:
+        ahead = datetime.fromtimestamp(second, zone).utcoffset() or timedelta()
+        return ahead // timedelta(seconds=1)
+
+    changes, offsets = [FIRST - STEP], [offset(FIRST - STEP)]
+    for start in range(FIRST - STEP, END + STEP, STEP):
+        if (after := offset(start + STEP)) != offsets[-1]:
+            within = range(start, start + STEP)
+            changes.append(start + bisect_left(within, True, key=lambda second: offset(second) == after))
+            offsets.append(after)
+    return np.array(changes), np.array(offsets)
 
 
-def _descending(readings: Sequence[Readings]) -> list[datetime | None]:
-    """Of each row's two readings, the later that is not newer than the row above."""
-    above = datetime.max.replace(tzinfo=UTC)
-    chosen: list[datetime | None] = []
-    for first, second in readings:
-        if first is None or second is None:
-            chosen.append(None)
-            continue
-        # newer than the row above in both readings: that row was out of its place, and says nothing
-        above = second if second <= above or first > above else first
-        chosen.append(above)
+def _choose(columns: Sequence[_Readings], durations: pa.Array | None) -> list[Numbers]:
+    """Of each record's readings those that agree best, and that leave the list newest first; the start comes first."""
+    chosen = [read.early.copy() for read in columns]
+    is_twice = [read.is_read & (read.early != read.late) for read in columns]
+    above = END * MICROS
+    for row in np.flatnonzero(np.any(is_twice, axis=0)).tolist():
+        there = [column for column, read in enumerate(columns) if read.is_read[row]]
+        readings = product(*((int(columns[column].early[row]), int(columns[column].late[row])) for column in there))
+        duration = None if durations is None else durations[row].as_py()
+        best = min(readings, key=partial(_misfit, duration, above))
+        above = best[0] if there[0] == 0 else above  # a record without a start says nothing of the order
+        for column, at in zip(there, best, strict=True):
+            chosen[column][row] = at
     return chosen
 
 
-def _after(floor: datetime | None, readings: Readings, seconds: int | None) -> datetime | None:
-    """Of an end's two readings, the one the duration points to, or the earlier that is not before `floor`."""
-    first, second = readings
-    if first is None or second is None or floor is None:
-        return first
-    if first < floor:
-        return second
-    if seconds is None:
-        return first
-    return min(first, second, key=lambda end: abs((end - floor).total_seconds() - seconds))
+def _misfit(duration: int | None, above: int, instants: Sequence[int]) -> tuple[bool, int, bool, int, Sequence[int]]:
+    """What is wrong with a record's instants, worst first: they turn round, the call is of another length, it is newer
+    than the one above it, it is older than it need be, it is longer than it need be."""
+    start, *rest = instants
+    length = 0 if duration is None else abs(instants[-1] - start - duration * MICROS)
+    return list(instants) != sorted(instants), length, start > above, -start, rest
 
 
-def _set_back(first: datetime, second: datetime, zone: ZoneInfo) -> int:
-    """When, between a text's two readings, the clocks were set back."""
-    low, high = int(first.timestamp()), int(second.timestamp())
-    after = second.astimezone(zone).utcoffset()
-    return low + bisect_left(
-        range(low, high), True, key=lambda at: datetime.fromtimestamp(at, zone).utcoffset() == after
-    )
+def _sort_seconds(seconds: Numbers, starts: _Readings, timezone: str) -> Numbers:
+    is_twice = starts.is_read & (starts.early != starts.late)
+    if not is_twice.any():
+        return seconds
+    changes, offsets = offset_changes(timezone)
+    for change in np.unique(np.searchsorted(changes, starts.late[is_twice] // MICROS, side="right") - 1).tolist():
+        set_back, by = changes[change], offsets[change - 1] - offsets[change]
+        seconds = np.where((set_back - by <= seconds) & (seconds < set_back + by), set_back, seconds)
+    return seconds
