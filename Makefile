@@ -42,7 +42,7 @@ tests: .venv/ready .venv-readers/ready
 	$(BIN)/pytest
 
 debian: .venv/ready  ## the report in a real browser, the units in systemd: needs Debian's packages chromium and systemd
-	$(BIN)/pytest -m debian
+	$(BIN)/pytest -m debian -n 2
 
 bench: .venv/ready  ## speed, as ratios within one run
 	$(BIN)/python -m tests.bench
