@@ -1,1 +1,1 @@
-"""Files for schedulers: systemd and containers. Nothing here runs unless one of them loads it."""
+"""Files for schedulers: systemd, containers, Airflow, Dagster. Nothing here runs unless one of them loads it."""

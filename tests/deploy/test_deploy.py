@@ -1,5 +1,7 @@
 """The files for schedulers, without the schedulers: each names what there is, and systemd takes the units."""
 
+import ast
+import importlib
 import json
 import re
 import shlex
@@ -14,7 +16,8 @@ import pytest
 
 from pipelines.cli.main import cli
 from pipelines.errors import CallsError, PbxUnavailable, StoppedEarly
-from tests.support.schedulers import DEPLOY, ROOT, container_steps
+from tests.support.readme import README, ROOT
+from tests.support.schedulers import DEPLOY, container_steps
 
 UNITS = ("calls.service", "calls.timer")
 
@@ -81,9 +84,38 @@ def test_no_secret_gets_into_an_image() -> None:
     assert [name for name in copied if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("name", ["airflow_dag.py", "dagster_assets.py"])
+def test_what_the_files_import_is_there(name: str) -> None:
+    """Each name that they take from this project is one."""
+    taken = [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse((DEPLOY / name).read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipelines.")
+        for alias in node.names
+    ]
+    assert ("pipelines.voipcloud", "voipcloud") in taken
+    assert [place for place in taken if not hasattr(importlib.import_module(place[0]), place[1])] == []
+
+
+@pytest.mark.parametrize("name", ["airflow.txt", "dagster.txt"])
+def test_the_versions_are_pinned_once(name: str) -> None:
+    """Each line is one package's version, of a package that `constraints.txt` does not pin already."""
+    lines = Path(__file__).with_name(name).read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9a-z.]+", line)] == []
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split()}
+    assert [line for line in lines if line.split("==")[0].lower().replace("_", "-") in pinned] == []
+
+
+def test_the_readme_installs_what_is_tested() -> None:
+    """The README's command is the one that makes the environments of the tests."""
+    command = "--constraint constraints.txt --requirement tests/deploy/{}.txt --editable ."
+    assert f"pip install {command.format('airflow')}" in README
+    makefile = (ROOT / "Makefile").read_text()
+    assert [name for name in ("airflow", "dagster") if command.format(name) not in makefile] == []
+
+
 def test_the_readme_links_to_each() -> None:
     """Every file in `pipelines/deploy/` is linked from the README."""
-    readme = (ROOT / "README.md").read_text()
     names = {path.name for path in DEPLOY.iterdir() if path.is_file()} - {"__init__.py"}
-    assert len(names) == 3
-    assert [name for name in names if f"(pipelines/deploy/{name})" not in readme] == []
+    assert len(names) == 5
+    assert [name for name in names if f"(pipelines/deploy/{name})" not in README] == []
