@@ -11,8 +11,8 @@ from typing import Literal
 
 from pipelines.budget import Usage
 from pipelines.errors import BudgetSpent, CallsError, UnexpectedError
-from pipelines.load import pipeline as dlt_pipeline
 from pipelines.load.locks import hold_account
+from pipelines.load.pipeline import AskWriter, check_target, restore, run_package
 from pipelines.voipcloud import STATUS, voipcloud
 from pipelines.voipcloud.coverage import DateRange
 from pipelines.voipcloud.run import Outcome, PageRead, ReadOptions, Signal, no_stop
@@ -68,7 +68,7 @@ def load_account(
     options: LoadOptions,
     observer: Observer,
     *,
-    ask_writer: dlt_pipeline.AskWriter | None = None,
+    ask_writer: AskWriter | None = None,
     clock: Callable[[], float] = time.time,
 ) -> LoadResult:
     """Loads what is missing of one account. Raises nothing: `LoadResult.error` holds what went wrong.
@@ -79,7 +79,7 @@ def load_account(
     result = LoadResult(account.name, warnings=list(account.warnings))
     begun = time.monotonic()
     try:
-        dlt_pipeline.check_target(target)
+        check_target(target)
         opened = open_for_writing(target) if ask_writer is None else nullcontext()
         with hold_account(account.name), hold_account_there(account.name, target), opened:
             _load(account, target, options, observer, result, ask_writer, clock)
@@ -99,10 +99,10 @@ def _load(
     options: LoadOptions,
     observer: Observer,
     result: LoadResult,
-    ask_writer: dlt_pipeline.AskWriter | None,
+    ask_writer: AskWriter | None,
     clock: Callable[[], float],
 ) -> None:
-    pipeline = dlt_pipeline.restore(account.name, target, ask_writer)
+    pipeline = restore(account.name, target, ask_writer)
     source = voipcloud(
         account.name,
         ReadOptions(
@@ -121,7 +121,7 @@ def _load(
     while lists:
         outcome = source.outcome
         try:
-            dlt_pipeline.run_package(pipeline, target, source.with_resources(*lists, *others), ask_writer)
+            run_package(pipeline, target, source.with_resources(*lists, *others), ask_writer)
         except CallsError as error:
             if error is not outcome.error:  # the warehouse's, and not the source's
                 raise
