@@ -26,11 +26,12 @@ from pipelines.files import home
 from pipelines.voipcloud import DELETE_INSERT, check_destination, read_coverage
 from pipelines.voipcloud.coverage import Coverage
 from pipelines.voipcloud.dlt_settings import add_our_settings
+from pipelines.voipcloud.schemas import SQL_TABLES
 from pipelines.warehouse import (
     DATASET,
     ENGINES,
     Target,
-    create_missing_raw,
+    create_missing,
     duckdb,
     open_for_writing,
     postgres,
@@ -180,11 +181,11 @@ def _write(ready: dlt.Pipeline, target: Target) -> None:
             # Accounts load side by side, but two that make or alter one table at once would fail.
             with postgres.hold(target.credentials, "definitions", wait=True) as cursor:
                 ready.sync_schema()
-                create_missing_raw(target)
+                create_missing(target, DATASET, SQL_TABLES)
                 postgres.index_days(cursor, DATASET)
         ready.load()
         if target.engine == "duckdb":
-            create_missing_raw(target)
+            create_missing(target, DATASET, SQL_TABLES)
             duckdb.checkpoint(target.path)
 
 

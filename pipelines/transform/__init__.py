@@ -14,7 +14,8 @@ from typing import Any
 from pipelines.files import replace_private
 from pipelines.transform.last_build import built_fingerprint
 from pipelines.transform.project import PROJECT, BuildProgress, ModelsFailed, project_fingerprint, run_dbt
-from pipelines.warehouse import Execute, Target, connected, create_missing_raw
+from pipelines.voipcloud.schemas import SQL_TABLES
+from pipelines.warehouse import DATASET, Execute, Target, connected, create_missing
 
 __all__ = [
     "PROJECT",
@@ -24,6 +25,7 @@ __all__ = [
     "build_docs",
     "build_models",
     "check_definitions",
+    "create_missing_raw",
     "run_dbt",
 ]
 
@@ -85,6 +87,11 @@ def build_docs(target: Target, work_dir: Path, folder: Path) -> Path:
         html = html.replace(json.dumps(str(place))[1:-1], name)
     replace_private(page, html)
     return page
+
+
+def create_missing_raw(target: Target) -> None:
+    """Makes each raw table that no load has needed yet, so that every model can be built."""
+    create_missing(target, DATASET, SQL_TABLES)
 
 
 def _model_results(target: Target, results: list[Any]) -> list[ModelResult]:

@@ -87,8 +87,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "accounts": _schema({"account": TEXT, "timezone": TEXT, "loaded_at": INSTANT}),
     "system_status": _schema({"account": TEXT, "checked_at": INSTANT, "status": TEXT, "payload": TEXT}, {"status"}),
 }
-
-
-def sql_columns(table: str) -> dict[str, str]:
-    """Column → SQL type of a table, by the names that DuckDB and Postgres share; dlt's own column comes last."""
-    return {field.name: _SQL_TYPES[field.type] for field in SCHEMAS[table]} | {"_dlt_load_id": "text"}
+# Table → column → SQL type, by the names that DuckDB and Postgres share; dlt's own column comes last.
+SQL_TABLES = {
+    table: {field.name: _SQL_TYPES[field.type] for field in schema} | {"_dlt_load_id": "text"}
+    for table, schema in SCHEMAS.items()
+}

@@ -3,7 +3,7 @@
 DuckDB lets one process write, or many read; Postgres takes many of both.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ import psycopg2
 
 from pipelines.errors import SettingsError
 from pipelines.files import full_path
-from pipelines.voipcloud.schemas import SCHEMAS, sql_columns
 from pipelines.warehouse import duckdb, postgres
 
 DATASET = "raw"
@@ -107,10 +106,10 @@ def connected(target: Target) -> Iterator[Execute]:
         connection.close()
 
 
-def create_missing_raw(target: Target) -> None:
-    """Makes each raw table that no load has needed yet, empty, so every reader and every model finds it."""
+def create_missing(target: Target, schema: str, tables: Mapping[str, Mapping[str, str]]) -> None:
+    """Makes each table that is not there yet, empty; `tables` gives the SQL type of each column by table."""
     with connected(target) as execute:
-        execute(f"create schema if not exists {DATASET}")
-        for table in SCHEMAS:
-            definitions = ", ".join(f"{name} {kind}" for name, kind in sql_columns(table).items())
-            execute(f"create table if not exists {DATASET}.{table} ({definitions})")
+        execute(f"create schema if not exists {schema}")
+        for table, columns in tables.items():
+            definitions = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            execute(f"create table if not exists {schema}.{table} ({definitions})")

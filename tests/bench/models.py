@@ -17,8 +17,7 @@ from string import Template
 
 import duckdb
 
-from pipelines.transform import build_models
-from pipelines.warehouse import create_missing_raw
+from pipelines.transform import build_models, create_missing_raw
 from tests.support.models_warehouses import Warehouse
 
 CALLS_A_DAY = 10_000

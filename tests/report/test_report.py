@@ -20,9 +20,9 @@ from pipelines.report.definitions import read_definitions
 from pipelines.report.figures import BUCKETS
 from pipelines.report.html import read_data
 from pipelines.report.periods import Calendar, Span, last_whole_date, list_periods, read_calendar
-from pipelines.transform import build_models
+from pipelines.transform import build_models, create_missing_raw
 from pipelines.transform.last_build import building
-from pipelines.warehouse import Target, create_missing_raw
+from pipelines.warehouse import Target
 from tests.support.models_data import ENDPOINTS, ZONES, random_day, store_accounts, store_days
 from tests.support.models_warehouses import empty_warehouse, statements
 from tests.support.site import Site

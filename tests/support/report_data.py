@@ -7,9 +7,9 @@ from string import Template
 import duckdb
 
 from pipelines.publish import publish
-from pipelines.transform import build_models
+from pipelines.transform import build_models, create_missing_raw
 from pipelines.transform.last_build import building
-from pipelines.warehouse import Target, create_missing_raw
+from pipelines.warehouse import Target
 from tests.support.models_data import insert, store_accounts
 
 ZONE = "Australia/Sydney"

@@ -17,8 +17,14 @@ import psycopg2.extensions
 import pytest
 
 from pipelines import transform as models
-from pipelines.transform import ModelResult, ModelsFailed, build_docs, build_models, check_definitions
-from pipelines.warehouse import create_missing_raw
+from pipelines.transform import (
+    ModelResult,
+    ModelsFailed,
+    build_docs,
+    build_models,
+    check_definitions,
+    create_missing_raw,
+)
 from tests.support.models_data import ENDPOINTS, ZONES, random_day, store_accounts, store_days
 from tests.support.models_warehouses import MARTS, Warehouse, empty_warehouse, statements
 

@@ -4,8 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from pipelines.transform import build_models, run_dbt
-from pipelines.warehouse import create_missing_raw
+from pipelines.transform import build_models, create_missing_raw, run_dbt
 from tests.support.models_data import Row, random_day, store_accounts, store_days
 from tests.support.models_warehouses import Warehouse, read_marts, statements
 

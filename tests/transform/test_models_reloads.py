@@ -7,8 +7,7 @@ from random import Random
 
 import pytest
 
-from pipelines.transform import ModelsFailed, build_models, run_dbt
-from pipelines.warehouse import create_missing_raw
+from pipelines.transform import ModelsFailed, build_models, create_missing_raw, run_dbt
 from tests.support.models_data import DELETE, ENDPOINTS, ZONES, Execute, random_day, store_accounts, store_days
 from tests.support.models_warehouses import Snapshot, Warehouse, empty_warehouse, read_marts, statements
 

@@ -8,8 +8,7 @@ import sqlglot
 from sqlglot import ErrorLevel, exp
 from sqlglot.errors import UnsupportedError
 
-from pipelines.transform import run_dbt
-from pipelines.warehouse import create_missing_raw
+from pipelines.transform import create_missing_raw, run_dbt
 from tests.support.models_warehouses import empty_warehouse
 
 # What sqlglot will not write for a dialect, with the reason why it may stand.

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pipelines.sandbox.callcentre import CallCentre, simulate, staffed
-from pipelines.voipcloud.schemas import sql_columns
+from pipelines.voipcloud.schemas import SQL_TABLES
 
 Row = dict[str, Any]
 Raw = dict[str, list[Row]]  # table → rows
@@ -265,7 +265,7 @@ def is_gap(account: Account, endpoint: str, day: date) -> bool:
 
 def as_loaded(account: Account, endpoint: str, row: Row, loaded_at: datetime) -> Row:
     """The row as it stands in `raw`."""
-    kept = dict.fromkeys(sql_columns(endpoint)) | row
+    kept = dict.fromkeys(SQL_TABLES[endpoint]) | row
     if endpoint == "user_calls":
         kept["is_inbound"] = bool(row["is_inbound"])
     kept |= {"account": account.name, "call_day": row["call_start_at"].date()}

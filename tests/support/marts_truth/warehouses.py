@@ -17,8 +17,8 @@ import psycopg2
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from pipelines.voipcloud.schemas import SCHEMAS, sql_columns
-from pipelines.warehouse import create_missing_raw
+from pipelines.transform import create_missing_raw
+from pipelines.voipcloud.schemas import SQL_TABLES
 from tests.support.marts_truth.calls import Seeds
 from tests.support.marts_truth.records import Raw
 from tests.support.models_warehouses import Warehouse, statements
@@ -117,7 +117,7 @@ def as_arrow(raw: Raw) -> dict[str, pa.Table]:
     """Rows as tables of the types that `raw` has."""
     return {
         table: pa.table({name: pa.array([row.get(name) for row in rows], TYPES[kind]) for name, kind in kinds.items()})
-        for table, kinds in ((name, sql_columns(name)) for name in SCHEMAS)
+        for table, kinds in SQL_TABLES.items()
         if (rows := raw[table])
     }
 
