@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.sandbox.callcentre import CallCentre, Queue, simulate, staffed
+from pipelines.time_zones import read_zone
 
 RESERVED = re.compile(
     r"\+61[2378](5550|7010)\d{4}|\+442079460\d{3}|\+447700900\d{3}|\+1[2-9]\d\d55501\d\d"  # ACMA, Ofcom, NANPA
@@ -90,7 +90,7 @@ def test_a_year_has_every_kind_of_record(year: dict[str, pa.Table]) -> None:
 
 def test_rows_are_newest_first_within_the_days_and_in_order(year: dict[str, pa.Table]) -> None:
     """Rows are sorted by start, newest first; starts lie within the days; start ≤ answer ≤ end."""
-    zone = ZoneInfo("Australia/Sydney")
+    zone = read_zone("Australia/Sydney")
     first, last = (datetime(y, 1, 1, tzinfo=zone).timestamp() for y in (2025, 2026))
     for table in year.values():
         starts, ends = seconds(table["call_start_at"]), seconds(table["call_finished_at"])
@@ -259,7 +259,7 @@ def test_nobody_dials_after_the_last_day() -> None:
     centre = CallCentre(days=1, calls_per_day=500, hour_weights=(1.0,) * 168, redial_share=1.0)
     few = (Queue("Few", ("+61255500000",), ("Zoë Müller",), patience_seconds=20.0, timeout_seconds=60.0),)
     lists = simulate(replace(centre, queues=few))
-    midnight = datetime(2025, 1, 2, tzinfo=ZoneInfo(centre.timezone))
+    midnight = datetime(2025, 1, 2, tzinfo=read_zone(centre.timezone))
     assert lists["queue_calls"]["call_start_at"][0].as_py() < midnight
     assert all(c["call_start_at"] < midnight for c in lists["user_calls"].to_pylist() if not c["is_inbound"])
 

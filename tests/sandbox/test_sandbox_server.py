@@ -4,7 +4,6 @@ import ssl
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from typing import Any, get_args, get_type_hints
-from zoneinfo import ZoneInfo
 
 import httpx
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pytest
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.responses import Style, WireRow
 from pipelines.sandbox.server import SimulatedPBX
+from pipelines.time_zones import read_zone
 
 QUEUE, USER, RING_GROUP, STATUS = "get-queue-calls", "get-user-calls", "get-ringgroup-calls", "get-system-status"
 CHOICES = {name: get_args(hint) for name, hint in get_type_hints(Style).items() if get_args(hint)}
@@ -122,7 +122,7 @@ def test_defaults_and_pages() -> None:
 @pytest.mark.parametrize(("day_filter", "to_date"), list(product(CHOICES["day_filter"], CHOICES["to_date"])))
 def test_day_filter(day_filter: Any, to_date: Any, timezone: str) -> None:
     """Days begin at the style's midnight, also where clocks change, and to_date is included or excluded."""
-    zone = ZoneInfo(timezone) if day_filter == "local" else UTC
+    zone = read_zone(timezone) if day_filter == "local" else UTC
     before_changes = [datetime(2026, *day, tzinfo=UTC) for day in ((3, 6), (4, 3), (10, 2), (10, 30))]
     starts = [before + timedelta(minutes=30 * i) for before in before_changes for i in range(200)]
     style = Style(day_filter=day_filter, to_date=to_date, timezone=timezone, instants="Z")

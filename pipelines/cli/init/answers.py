@@ -41,7 +41,7 @@ def suggest_zones(typed: str) -> list[str]:
     found: dict[str, float] = {}
     for name in zone_names():
         whole = name.casefold()
-        if "/" not in whole or whole.startswith(("etc/", "posix/", "right/")):
+        if "/" not in whole or whole.startswith("etc/"):
             continue
         likeness = partial(_likeness, wanted)
         found[name] = max(likeness(whole), likeness(whole.rpartition("/")[2]))
