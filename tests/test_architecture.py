@@ -24,7 +24,14 @@ WALLS = {
 DATABASES = {"duckdb", "psycopg2", "sqlite3", "sqlalchemy", "adbc_driver_postgresql", "adbc_driver_manager"}
 OUTSIDE = DATABASES | {"dlt", "dbt", "httpx", "socket"}
 # What decides which calls are read, and when.
-CORE = ("voipcloud.paging", "voipcloud.coverage", "voipcloud.records", "budget.ledger", "budget.clock")
+CORE = (
+    "voipcloud.paging",
+    "voipcloud.coverage",
+    "voipcloud.records",
+    "voipcloud.schemas",
+    "budget.ledger",
+    "budget.clock",
+)
 Imports = Mapping[str, Set[str]]
 
 

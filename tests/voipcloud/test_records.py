@@ -253,6 +253,8 @@ def test_records_alike() -> None:
     hashes = [hash_record(bad.record) for bad in parse("queue_calls", wire).unplaced]
     assert hashes[0] == hashes[1] == hashlib.sha256(b'{"a":1,"b":null}').hexdigest()
     assert len(set(hashes)) == 4
+    deep = "[" * 300 + "]" * 300  # orjson reads 1024 levels and writes 254
+    assert hash_record(deep) == hashlib.sha256(deep.encode()).hexdigest()
 
 
 def test_a_call_over_the_change_of_the_clocks() -> None:
