@@ -41,7 +41,7 @@ class _Provider(BaseDocProvider):
 
     @property
     def supports_secrets(self) -> bool:
-        return False
+        return True  # it holds none; asking which settings are secret would cost more than the reading of a page
 
 
 def add_our_settings() -> None:
