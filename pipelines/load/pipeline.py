@@ -19,6 +19,7 @@ from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException, MissingDependencyException
 from dlt.extract import DltSource
+from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.errors import CallsError, SettingsError
@@ -141,7 +142,7 @@ def take_step(step: Step, account: str, target: Target) -> None:
 
 @contextmanager
 def load_errors(target: Target) -> Iterator[None]:
-    """Raises an error of ours within dlt's as itself, and others in a line of ours: their own text may quote rows."""
+    """Raises the source's error within dlt's as itself, others in a line of ours: their own text may quote rows."""
     try:
         yield
     except (
@@ -153,10 +154,12 @@ def load_errors(target: Target) -> Iterator[None]:
         OSError,
     ) as error:
         cause: BaseException = error
+        is_ours = False
         while (deeper := getattr(cause, "exception", None) or cause.__cause__) is not None:
+            is_ours = is_ours or isinstance(cause, ResourceExtractionError)
             cause = deeper
-            if isinstance(cause, CallsError):
-                raise cause from None
+        if is_ours or isinstance(cause, CallsError):  # the source's, and not the warehouse's
+            raise cause from None
         if duckdb.is_lock(cause):
             raise duckdb.cannot_open(target.path, cause) from None
         raise CallsError(

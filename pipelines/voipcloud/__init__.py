@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from weakref import finalize
 
 import dlt
 import pyarrow as pa
@@ -171,6 +172,7 @@ class _Runs:
         others = [STATUS] if STATUS in selected else []
         self._run = self.session.begin(account, client, stored, outcome, load_id=load_id, others=others)
         self.load_id = load_id
+        finalize(self._run, client.close)  # if dlt closes the resources before they have begun
         return self._run
 
 
