@@ -50,6 +50,7 @@ LOAD_KEYS = {
     "rows",
     "days",
     "rejected",
+    "unplaced",
     "requests",
     "packages",
     "waited_seconds",

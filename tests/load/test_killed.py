@@ -180,7 +180,7 @@ def test_a_signal_ends_a_wait(site: Site) -> None:
     """A run that waits for the budget heeds a signal at once, with 75, and says what holds."""
     site.pbx.fault("429", retry_after=600, endpoint="user_calls")
     load = night.start(site, "load")
-    wait_until(lambda: (load.folder / "err").exists() and "the budget is spent; waiting" in load.said("err"))
+    wait_until(lambda: (load.folder / "err").exists() and "the budget is spent; next request in" in load.said("err"))
     load.kill(signal.SIGTERM)
     ended = load.end()
     assert ended.code == 75
