@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pytest
 
 from pipelines.sandbox.callcentre import simulate
-from tests.sandbox.test_callcentre_theory import erlang_a, plain
+from tests.support.erlang import erlang_a, plain
 from tests.support.marts_truth import compute_marts
 from tests.support.marts_truth.calls import Row
 from tests.support.marts_truth.nights import two_nights
