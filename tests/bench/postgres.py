@@ -6,17 +6,15 @@ from pathlib import Path
 from uuid import uuid4
 
 import click
-import psycopg2
 
 from tests.bench.contest import compete, served
-from tests.support.models_warehouses import empty_warehouse
+from tests.support.postgres_server import ask, serve_postgres
 
 
 def compare_formats(base_url: str, folder: Path) -> None:
     """Prints what each format takes, and how the one in use compares with the others."""
-    with empty_warehouse("postgres", folder) as warehouse:
-        os.environ["BENCH_POSTGRES"] = warehouse.credentials
-        formats = {f"Postgres, {load.__name__}": load for load in (parquet, csv, insert_values)}
+    formats = {f"Postgres, {load.__name__}": load for load in (parquet, csv, insert_values)}
+    with serve_postgres() as os.environ["BENCH_POSTGRES"]:
         found = compete(base_url, folder, formats, 3)
     seconds = {load.__name__: each[0] for load, each in zip(formats.values(), found, strict=True)}
     for other in ("csv", "insert_values"):
@@ -45,10 +43,7 @@ def _load(file_format: str) -> int:
     from pipelines.warehouse import Target
 
     server, database = os.environ["BENCH_POSTGRES"], f"bench_{uuid4().hex}"
-    connection = psycopg2.connect(server)
-    connection.autocommit = True
-    connection.cursor().execute(f"create database {database}")
-    connection.close()
+    ask(server, f"create database {database}")
     FILE_FORMATS["postgres"] = file_format
     target = Target("postgres", server.replace("/postgres?", f"/{database}?"))
     loaded = load_account(read_accounts()[0], target, LoadOptions(endpoints=("queue_calls",)), Observer())

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.budget import CLOCK_RATE_MARGIN, Budget, Limits
 from pipelines.errors import BudgetSpent, SettingsError
-from tests.support.ledgers import ENGINES, HOST, Place, SetClock, empty_postgres, set_clock_postgres
+from tests.support.ledgers import ENGINES, HOST, Place, SetClock, empty_postgres, set_clock_postgres, spend, until
 
 HOLD = 100 * CLOCK_RATE_MARGIN
 LATE = 100.0  # an unanswered request may arrive so much later, with a window this short
@@ -35,20 +35,6 @@ def clock(place: Place) -> SetClock:
 def budget(place: Place) -> Budget:
     """A new ledger: five requests in a hundred seconds, one of them for click-to-call."""
     return place.open()
-
-
-def spend(budget: Budget, count: int, *, interactive: bool = False) -> None:
-    """Send `count` requests, each answered at once."""
-    for _ in range(count):
-        with budget.slot(interactive=interactive):
-            pass
-
-
-def until(budget: Budget, *, interactive: bool = False) -> float:
-    """Assert that no slot is free; return the refusal's `until`."""
-    with pytest.raises(BudgetSpent) as caught, budget.slot(interactive=interactive):
-        pass
-    return caught.value.until
 
 
 def test_loads_leave_the_interactive_reserve(budget: Budget) -> None:

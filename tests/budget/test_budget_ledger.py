@@ -15,8 +15,7 @@ import pytest
 
 from pipelines.budget import Budget, Limits
 from pipelines.errors import BudgetSpent, CallsError, SettingsError, StoppedEarly
-from tests.budget.test_budget import spend
-from tests.support.ledgers import HOST, KEY, LIMITS, SetClock
+from tests.support.ledgers import HOST, KEY, LIMITS, SetClock, spend
 
 HOLDS_LOCK = """
 import sqlite3, sys

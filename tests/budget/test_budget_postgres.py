@@ -3,36 +3,35 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from functools import partial
 from hashlib import sha256
 from typing import Any
 
-import psycopg2
 import pytest
 
 from pipelines.budget import CLOCK_RATE_MARGIN, Budget, Limits
 from pipelines.budget.postgres import STANDBY_SECONDS
 from pipelines.errors import BudgetSpent, SettingsError, StoppedEarly
-from tests.budget.test_budget import spend, until
 from tests.support.ledgers import (
     HOST,
     KEY,
     LIMITS,
+    TAKE_LOCK,
     Place,
     SetClock,
     empty_postgres,
     execute,
     fail_over,
+    held,
     postgres_url,
-    server,
     set_clock_postgres,
     set_database_clock,
+    spend,
+    until,
 )
+from tests.support.postgres_server import server
 
 HOLD = 100 * CLOCK_RATE_MARGIN
-ACCOUNT = sha256(f"{HOST}\0{KEY}".encode()).hexdigest()
-TAKE_LOCK = f"SELECT pg_advisory_xact_lock({int.from_bytes(bytes.fromhex(ACCOUNT)[:8], signed=True)})"
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
@@ -48,14 +47,6 @@ def place() -> Iterator[Place]:
     empty_postgres()
     with set_clock_postgres() as found:
         yield found
-
-
-@contextmanager
-def held(statement: str, *values: object) -> Iterator[Any]:
-    """Another program that has run a statement and has not committed."""
-    with closing(psycopg2.connect(postgres_url())) as connection, connection.cursor() as cursor:
-        cursor.execute(statement, values or None)
-        yield cursor
 
 
 def wait_for_rows(statement: str) -> list[tuple[Any, ...]]:

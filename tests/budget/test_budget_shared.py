@@ -18,11 +18,21 @@ from pipelines.budget.postgres import PostgresStorage
 from pipelines.errors import BudgetSpent, CallsError, SettingsError, StoppedEarly
 from pipelines.sandbox.account import Account
 from pipelines.voipcloud.settings import read_accounts
-from tests.budget.test_budget import spend
-from tests.budget.test_budget_postgres import ACCOUNT, TAKE_LOCK, held
 from tests.support import night
-from tests.support.ledgers import HOST, KEY, LIMITS, control_server, empty_postgres, execute, postgres_url, server
+from tests.support.ledgers import (
+    ACCOUNT,
+    HOST,
+    KEY,
+    LIMITS,
+    TAKE_LOCK,
+    empty_postgres,
+    execute,
+    held,
+    postgres_url,
+    spend,
+)
 from tests.support.messages import assert_told
+from tests.support.postgres_server import control_server, server
 from tests.support.site import Site, assert_truth, user_call
 
 PASSWORD = "hush-tail"

@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +14,8 @@ from pipelines.warehouse import Target
 from tests.support import night
 from tests.support.lost_callers import NOW, ODD, RECEPTION, SALES, SUPPORT, ZONE, published, site
 from tests.support.messages import assert_told
-from tests.support.models_warehouses import empty_warehouse, statements
+from tests.support.models_warehouses import Warehouse, statements
+from tests.support.postgres_server import serve_postgres
 from tests.support.site import Site
 
 __all__ = ["published", "site"]  # fixtures
@@ -112,9 +112,10 @@ def test_nothing_published(site: Site) -> None:
     assert_told(site.run("lost"), 1, "Nothing has been published yet", "calls run")
 
 
-def test_on_postgres(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_on_postgres(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The schema `marts` in Postgres gives the same list; before anything is published there, it ends with 1."""
-    with empty_warehouse("postgres", tmp_path) as warehouse:
+    with serve_postgres() as address:
+        warehouse = Warehouse("postgres", address)
         monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", warehouse.credentials)
         assert_told(site.run("lost", "--destination", "postgres"), 1, "Nothing has been published yet")
         with duckdb.connect(str(site.folder / "published" / "calls.duckdb")) as copy, statements(warehouse) as execute:

@@ -12,7 +12,7 @@ from pipelines.sandbox.account import Account
 from tests.support import night
 from tests.support.findings import examine, failed
 from tests.support.messages import KEY, assert_told
-from tests.support.models_warehouses import empty_warehouse
+from tests.support.postgres_server import serve_postgres
 from tests.support.site import Site
 
 MakeSite = Callable[..., Site]
@@ -149,7 +149,7 @@ def test_an_old_copy(site: Site) -> None:
     assert failed(examine(site)[1]) == {"published copy": 1}
 
 
-def test_a_postgres(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_postgres(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Postgres without an address, without an answer, without the right to make schemas, and with nothing wrong."""
     postgres = ("--destination", "postgres")
     assert failed(examine(site, *postgres)[1]) == {"warehouse": 78}
@@ -157,19 +157,19 @@ def test_a_postgres(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ran = site.run("doctor", *postgres)
     assert_told(ran, 78)
     assert "s3cret" not in ran.out
-    with empty_warehouse("postgres", tmp_path) as warehouse:
-        with psycopg2.connect(warehouse.credentials) as connection, connection.cursor() as cursor:
+    with serve_postgres() as address:
+        with psycopg2.connect(address) as connection, connection.cursor() as cursor:
             cursor.execute("create role guest login")
             cursor.execute("select current_user")
             (owner,) = cursor.fetchone() or ("",)
         connection.close()
-        guest = warehouse.credentials.replace(f"//{owner}:", "//guest:").replace(f"//{owner}@", "//guest@")
-        assert guest != warehouse.credentials
+        guest = address.replace(f"//{owner}:", "//guest:").replace(f"//{owner}@", "//guest@")
+        assert guest != address
         monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", guest)
         ended, found = examine(site, *postgres)
         assert (ended, failed(found)) == (78, {"warehouse": 78})
         assert "grant create on database" in found["warehouse"]["found"]
-        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", warehouse.credentials)
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", address)
         ended, found = examine(site, *postgres)
         assert (ended, failed(found)) == (0, {})
         assert "may make schemas" in found["warehouse"]["found"]

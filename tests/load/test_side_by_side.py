@@ -17,10 +17,10 @@ from pipelines.sandbox.account import Account
 from pipelines.voipcloud.settings import read_accounts
 from pipelines.warehouse import read_target
 from pipelines.warehouse.postgres import hold_account
-from tests.support.postgres_site import assert_truth_in, server, url
+from tests.support.postgres_site import assert_truth_in, url
 from tests.support.site import Ran, Site, assert_truth, queue_call, queue_table, ringgroup_call, user_call
 
-__all__ = ["server", "url"]  # fixtures
+__all__ = ["url"]  # a fixture
 
 MakeSite = Callable[..., Site]
 NOON = datetime(2026, 9, 20, 12, tzinfo=UTC)

@@ -12,10 +12,10 @@ import pytest
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import CallCentre, simulate
 from tests.support.models_warehouses import Warehouse
-from tests.support.postgres_site import assert_truth_in, read_marts, server, url
+from tests.support.postgres_site import assert_truth_in, read_marts, url
 from tests.support.site import Ran, Site, assert_truth
 
-__all__ = ["server", "url"]  # fixtures
+__all__ = ["url"]  # a fixture
 
 MakeSite = Callable[..., Site]
 LONGEST_SECONDS = 1500

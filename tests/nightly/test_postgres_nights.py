@@ -17,10 +17,11 @@ from pipelines.warehouse import Target
 from pipelines.warehouse.postgres import as_credentials, hold
 from tests.support.browser import Seen, open_page, start_browser
 from tests.support.models_warehouses import Warehouse
-from tests.support.postgres_site import ask, assert_truth_in, read_marts, server, url
+from tests.support.postgres_server import ask
+from tests.support.postgres_site import assert_truth_in, read_marts, url
 from tests.support.site import Site, queue_call, ringgroup_call, user_call
 
-__all__ = ["server", "url"]  # fixtures
+__all__ = ["url"]  # a fixture
 
 MakeSite = Callable[..., Site]
 TONIGHT = ("run", "--destination", "postgres")
@@ -78,17 +79,17 @@ def test_readers_read_marts_and_nothing_else(site: Site, url: str) -> None:
     assert ask(ann, "select count(*) from marts.load_health") == [(3,)]
 
 
-def test_a_login_that_may_not_make_roles(site: Site, server: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_that_may_not_make_roles(site: Site, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the login may not make the role, the marts are built, and the message has the statement that solves it."""
     database = url.split("@/")[1].partition("?")[0]
-    ask(server, "create role loader login", f"grant create on database {database} to loader")
-    if ask(server, "select 1 from pg_roles where rolname = 'bi_reader'"):  # left by earlier tests
-        ask(server, "alter role bi_reader rename to bi_reader_before")
+    ask(url, "create role loader login", f"grant create on database {database} to loader")
+    if ask(url, "select 1 from pg_roles where rolname = 'bi_reader'"):  # left by earlier tests
+        ask(url, "alter role bi_reader rename to bi_reader_before")
     monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", url.replace("//postgres:@", "//loader:@"))
     night = site.run(*TONIGHT)
     assert night.code == 78
     assert "create role bi_reader;" in night.err
-    ask(server, "create role bi_reader")
+    ask(url, "create role bi_reader")
     assert site.run("publish", "--destination", "postgres").code == 0
     ask(url, "alter schema marts owner to postgres", "grant usage, create on schema marts to loader")
     assert site.run(*TONIGHT).code == 0

@@ -17,10 +17,11 @@ import pytest
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import CallCentre, simulate
 from tests.support import night
-from tests.support.postgres_site import ask, server, url
+from tests.support.postgres_server import ask
+from tests.support.postgres_site import url
 from tests.support.site import Ran, Site, queue_call
 
-__all__ = ["server", "url"]  # fixtures
+__all__ = ["url"]  # a fixture
 
 MakeSite = Callable[..., Site]
 ROOT = Path(__file__).parents[2]

@@ -36,27 +36,27 @@ Published = tuple[Target, dict[str, Any], dict[str, list[Row]]]
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
-def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Six weeks of random calls of three accounts, published: the report's data, and the marts of calls themselves."""
     folder, random = tmp_path_factory.mktemp(request.param), Random(5)
-    with empty_warehouse(request.param, folder) as warehouse:
-        create_missing_raw(warehouse)
-        with statements(warehouse) as execute:
-            store_accounts(execute, ZONES)
-            days = [(account, FIRST + timedelta(days=n)) for account in ZONES for n in range(DAYS)]
-            for endpoint in ENDPOINTS:
-                rows = {whose: random_day(random, endpoint, whose[1], 12) for whose in days}
-                for call in rows["sydney", FIRST] if endpoint == "queue_calls" else ():
-                    call["queue_name"] = HOSTILE
-                store_days(execute, endpoint, rows, LOADED_AT)
-        target = Target(request.param, warehouse.credentials)
-        with building(target):
-            build_models(warehouse, folder / "dbt")
-        publish(target)
-        with open_marts(target) as query:
-            data = read_data(query, read_definitions(query, target), show_numbers=False)
-            marts = {name: query(f"select * from marts.{name}") for name in ("queue_calls", "lost_calls")}  # noqa: S608
-        yield target, data, marts
+    warehouse = empty_warehouse(request.param, folder)
+    create_missing_raw(warehouse)
+    with statements(warehouse) as execute:
+        store_accounts(execute, ZONES)
+        days = [(account, FIRST + timedelta(days=n)) for account in ZONES for n in range(DAYS)]
+        for endpoint in ENDPOINTS:
+            rows = {whose: random_day(random, endpoint, whose[1], 12) for whose in days}
+            for call in rows["sydney", FIRST] if endpoint == "queue_calls" else ():
+                call["queue_name"] = HOSTILE
+            store_days(execute, endpoint, rows, LOADED_AT)
+    target = Target(request.param, warehouse.credentials)
+    with building(target):
+        build_models(warehouse, folder / "dbt")
+    publish(target)
+    with open_marts(target) as query:
+        data = read_data(query, read_definitions(query, target), show_numbers=False)
+        marts = {name: query(f"select * from marts.{name}") for name in ("queue_calls", "lost_calls")}  # noqa: S608
+    return target, data, marts
 
 
 def chosen(rows: list[Row], scope: dict[str, Any], span: Span) -> list[Row]:

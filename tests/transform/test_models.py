@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -39,19 +38,19 @@ def with_password(warehouse: Warehouse) -> Warehouse:
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Warehouse, Path]]:
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Warehouse, Path]:
     """A warehouse with a fortnight of calls, not built yet, and dbt's folder."""
     folder, random = tmp_path_factory.mktemp(request.param), Random(3)
-    with empty_warehouse(request.param, folder) as empty:
-        warehouse = with_password(empty) if empty.engine == "postgres" else empty
-        create_missing_raw(warehouse)
-        with statements(warehouse) as execute:
-            store_accounts(execute, ZONES)
-            days = [(account, date(2026, 3, 28) + timedelta(days=n)) for account in ZONES for n in range(14)]
-            for endpoint in ENDPOINTS:
-                rows = {whose: random_day(random, endpoint, whose[1], 10) for whose in days}
-                store_days(execute, endpoint, rows, datetime(2026, 4, 12, tzinfo=UTC))
-        yield warehouse, folder / "dbt"
+    empty = empty_warehouse(request.param, folder)
+    warehouse = with_password(empty) if empty.engine == "postgres" else empty
+    create_missing_raw(warehouse)
+    with statements(warehouse) as execute:
+        store_accounts(execute, ZONES)
+        days = [(account, date(2026, 3, 28) + timedelta(days=n)) for account in ZONES for n in range(14)]
+        for endpoint in ENDPOINTS:
+            rows = {whose: random_day(random, endpoint, whose[1], 10) for whose in days}
+            store_days(execute, endpoint, rows, datetime(2026, 4, 12, tzinfo=UTC))
+    return warehouse, folder / "dbt"
 
 
 @pytest.fixture(scope="module")

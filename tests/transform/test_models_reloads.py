@@ -1,6 +1,5 @@
 """Builds that follow what was reloaded: on both engines, whatever the order, as if everything had been built anew."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -58,12 +57,12 @@ def build_in_steps(warehouse: Warehouse, work_dir: Path, seed: int) -> None:
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Warehouse, Path]]:
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Warehouse, Path]:
     """A warehouse built in steps, and dbt's folder."""
     folder = tmp_path_factory.mktemp(request.param)
-    with empty_warehouse(request.param, folder) as warehouse:
-        build_in_steps(warehouse, folder / "dbt", seed=7)
-        yield warehouse, folder / "dbt"
+    warehouse = empty_warehouse(request.param, folder)
+    build_in_steps(warehouse, folder / "dbt", seed=7)
+    return warehouse, folder / "dbt"
 
 
 @pytest.fixture(scope="module")

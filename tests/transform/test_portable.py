@@ -32,9 +32,9 @@ class Model(NamedTuple):
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Model]:
     """All of them, compiled."""
     work = tmp_path_factory.mktemp("compiled")
-    with empty_warehouse("postgres", work) as warehouse:
-        create_missing_raw(warehouse)
-        run_dbt(warehouse, work, ["compile"])
+    warehouse = empty_warehouse("postgres", work)
+    create_missing_raw(warehouse)
+    run_dbt(warehouse, work, ["compile"])
     return [
         Model(path.stem, path.read_text())
         for path in sorted((work / "target" / "compiled").glob("*/models/**/*.sql"))

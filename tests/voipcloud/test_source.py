@@ -24,11 +24,10 @@ from pipelines.sandbox.responses import WireRow
 from pipelines.voipcloud import SIDE_TABLES, voipcloud
 from pipelines.voipcloud.list_state import VERSION
 from pipelines.voipcloud.schemas import ENDPOINTS
-from tests.support.postgres_site import new_database, server
+from tests.support.postgres_server import new_database
 from tests.support.site import Site, queue_call, ringgroup_call, user_call
 from tests.support.stranger import ask, make_pipeline, run_until_done, stored, told
 
-__all__ = ["server"]  # a fixture
 # dlt's own merge by a primary key, on SQLAlchemy
 pytestmark = pytest.mark.filterwarnings("ignore:implicitly coercing SELECT object")
 MakeSite = Callable[..., Site]
@@ -51,7 +50,7 @@ def calls(count: int = 60, hours: float = 3) -> dict[str, list[WireRow]]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty destination."""
     if request.param == "postgres":
-        return new_database(request.getfixturevalue("server"))
+        return new_database()
     return f"{request.param}:///{tmp_path / 'there.db'}"
 
 

@@ -45,10 +45,10 @@ import sys
 from pathlib import Path
 import pipelines
 from pipelines.transform import build_models, run_dbt
-from tests.support.models_warehouses import Warehouse
+from pipelines.warehouse import Target
 assert Path(pipelines.__file__).is_relative_to(Path.cwd()), pipelines.__file__
 engine, credentials, work_dir, *arguments = sys.argv[1:]
-warehouse, work_dir = Warehouse(engine, credentials), Path(work_dir)
+warehouse, work_dir = Target(engine, credentials), Path(work_dir)
 run_dbt(warehouse, work_dir, arguments) if arguments else build_models(warehouse, work_dir)
 """
 SEEDS = {
@@ -91,9 +91,6 @@ def copy_project(folder: Path) -> Path:
     """The project as a user has it who has written seeds of their own."""
     for part in ("pipelines", "sql"):
         shutil.copytree(HERE / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for module in ("tests/__init__.py", "tests/support/__init__.py", "tests/support/models_warehouses.py"):
-        (folder / module).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(HERE / module, folder / module)
     for name, text in SEEDS.items():
         (folder / "sql" / "seeds" / f"{name}.csv").write_text(text)
     return folder
@@ -142,7 +139,9 @@ def fill_postgres(url: str, tables: Mapping[str, pa.Table]) -> None:
     """Copy CSV, in which an empty string is quoted and null is not; from now on sessions have a zone of their own."""
     connection = psycopg2.connect(url)
     cursor = connection.cursor()
-    cursor.execute("alter database postgres set timezone to 'Pacific/Chatham'")
+    cursor.execute("select current_database()")
+    ((database,),) = cursor.fetchall()
+    cursor.execute(f"alter database {database} set timezone to 'Pacific/Chatham'")
     for table, rows in tables.items():
         cursor.execute(EMPTY.substitute(table=table))
         text = BytesIO()
