@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import CallCentre, simulate
-from pipelines.transform import build_models
+from pipelines.transform import build_models, create_missing_raw, run_dbt
 from pipelines.warehouse import Target
 from pipelines.warehouse.postgres import as_credentials, hold
 from tests.support.browser import Seen, open_page, start_browser
@@ -41,8 +41,8 @@ def both_marts(site: Site, url: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def test_two_nights(site: Site, url: str) -> None:
-    """After a night, `raw` is the truth and the marts equal DuckDB's; so again after a night with new calls, and with
-    one that moved to another queue and so left a day of its queue empty."""
+    """After a night, `raw` is the truth, the marts equal DuckDB's, and what dashboards filter by is indexed; so again
+    after a night with new calls, and with one that moved to another queue and so left a day of its queue empty."""
     noon = datetime.now(UTC).replace(hour=1, minute=0, second=0, microsecond=0) - timedelta(days=1)
     site.pbx.insert("ringgroup_calls", ringgroup_call(noon, callerid=""), ringgroup_call(noon, callerid=""))
     site.pbx.insert("queue_calls", queue_call(noon, queue_name='Süd, "a"\n\\x; drop', status=None), queue_call(noon))
@@ -52,6 +52,7 @@ def test_two_nights(site: Site, url: str) -> None:
     duckdb, postgres = both_marts(site, url)
     assert len(duckdb["queue_calls"]) > 100
     assert postgres == duckdb
+    assert_indexed(url)
     site.pbx.replace("queue_calls", 3, queue_call(noon + timedelta(hours=2), queue_name="moved"))
     site.pbx.insert("user_calls", user_call(noon), user_call(noon + timedelta(hours=1)))
     for ran in (site.run(*TONIGHT), site.run("run")):
@@ -128,9 +129,8 @@ def test_the_live_page_shows_a_new_night(site: Site, url: str) -> None:
         process.communicate()
 
 
-def test_dashboards_filters_have_indexes(site: Site, url: str) -> None:
+def assert_indexed(url: str) -> None:
     """Every mart with a date has an index by account and date, and `raw` has one by account and day."""
-    assert site.run(*TONIGHT).code == 0
     indexed = {
         (schema, table)
         for schema, table, definition in ask(url, "select schemaname, tablename, indexdef from pg_indexes")
@@ -200,7 +200,7 @@ def test_one_builds_at_a_time(site: Site, url: str) -> None:
     assert second.code == 75
     assert "Another run is building" in second.err
     assert_truth_in(url, site)
-    for step in ("build", "publish", "build"):  # at once, one after the other
+    for step in ("build", "publish"):  # at once, one after the other
         assert site.run(step, "--destination", "postgres").code == 0
 
 
@@ -208,7 +208,9 @@ def test_the_url_holds_for_the_models_too(url: str, tmp_path: Any) -> None:
     """The `sslmode` of a Postgres URL holds for dbt's connections too, and for no later ones."""
     modes = set()
     target = Target("postgres", url + "&sslmode=prefer")
-    build_models(target, tmp_path / "dbt", on_progress=lambda *_: modes.add(os.environ.get("PGSSLMODE")))
+    create_missing_raw(target)
+    one = ("run", "--select", "stg_voipcloud__accounts")
+    run_dbt(target, tmp_path / "dbt", one, on_progress=lambda *_: modes.add(os.environ.get("PGSSLMODE")))
     assert modes == {"prefer"}
     assert "PGSSLMODE" not in os.environ
 

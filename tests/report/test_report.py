@@ -13,18 +13,17 @@ from typing import Any
 
 import pytest
 
-from pipelines.publish import publish
 from pipelines.publish.reader import Row, open_marts
 from pipelines.report import make_report, write_report
 from pipelines.report.definitions import read_definitions
 from pipelines.report.figures import BUCKETS
 from pipelines.report.html import read_data
 from pipelines.report.periods import Calendar, Span, last_whole_date, list_periods, read_calendar
-from pipelines.transform import build_models, create_missing_raw
-from pipelines.transform.last_build import building
+from pipelines.transform import create_missing_raw
 from pipelines.warehouse import Target
 from tests.support.models_data import ENDPOINTS, ZONES, random_day, store_accounts, store_days
 from tests.support.models_warehouses import empty_warehouse, statements
+from tests.support.report_data import publish_history
 from tests.support.site import Site
 
 LOADED_AT = datetime(2026, 5, 8, 12, tzinfo=UTC)  # 8 May everywhere: the 7th is the last whole day
@@ -50,9 +49,7 @@ def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
                 call["queue_name"] = HOSTILE
             store_days(execute, endpoint, rows, LOADED_AT)
     target = Target(request.param, warehouse.credentials)
-    with building(target):
-        build_models(warehouse, folder / "dbt")
-    publish(target)
+    publish_history(target, folder / "dbt")
     with open_marts(target) as query:
         data = read_data(query, read_definitions(query, target), show_numbers=False)
         marts = {name: query(f"select * from marts.{name}") for name in ("queue_calls", "lost_calls")}  # noqa: S608

@@ -13,6 +13,7 @@ from pipelines.warehouse import Target
 from tests.support.postgres_server import new_database
 
 Warehouse = Target
+MODELS_ALONE = ("build", "--exclude-resource-type", "test", "unit_test")  # with seeds: half the time of a whole build
 MARTS = Path(__file__).parents[2] / "sql" / "models" / "marts"
 COLUMNS = Template(
     "select column_name from information_schema.columns"

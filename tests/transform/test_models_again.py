@@ -6,9 +6,8 @@ from random import Random
 
 from pipelines.transform import build_models, create_missing_raw, run_dbt
 from tests.support.models_data import Row, random_day, store_accounts, store_days
-from tests.support.models_warehouses import Warehouse, read_marts, statements
+from tests.support.models_warehouses import MODELS_ALONE, Warehouse, read_marts, statements
 
-ONLY = ("build", "--exclude-resource-type", "test", "unit_test")  # models and seeds
 RELOADED = date(2026, 5, 20)
 NIGHTS = [RELOADED + timedelta(days=n) for n in range(-8, 9)]
 
@@ -42,13 +41,13 @@ def test_a_reload_leaves_journeys_over_midnight_whole(tmp_path: Path) -> None:
     with statements(warehouse) as execute:
         store_accounts(execute, {"main": "UTC"})
         store_days(execute, "queue_calls", days, datetime(2026, 6, 10, tzinfo=UTC))
-    run_dbt(warehouse, tmp_path / "dbt", ONLY)
+    run_dbt(warehouse, tmp_path / "dbt", MODELS_ALONE)
     whole = read_marts(warehouse)["caller_journeys"]
     assert len(whole) == len(NIGHTS) - 1
     with statements(warehouse) as execute:
         again = {("main", RELOADED): days["main", RELOADED]}
         store_days(execute, "queue_calls", again, datetime(2026, 6, 11, tzinfo=UTC))
-    run_dbt(warehouse, tmp_path / "dbt", ONLY)
+    run_dbt(warehouse, tmp_path / "dbt", MODELS_ALONE)
     assert read_marts(warehouse)["caller_journeys"] == whole
 
 
@@ -60,7 +59,7 @@ def test_a_full_refresh_looks_at_every_day(tmp_path: Path) -> None:
         store_accounts(execute, {"main": "UTC"})
         rows = [call for _ in range(9) for call in random_day(random, "queue_calls", day, 9)]
         store_days(execute, "queue_calls", {("main", day): rows}, datetime(2026, 6, 10, tzinfo=UTC))
-    build_models(warehouse, tmp_path / "dbt")
+    run_dbt(warehouse, tmp_path / "dbt", MODELS_ALONE)
     with statements(warehouse) as execute:
         execute("delete from raw.queue_calls where status = 'answered' and queue_name = 'Sales'")
     build_models(warehouse, tmp_path / "dbt", full_refresh=True)

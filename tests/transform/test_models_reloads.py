@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.transform import ModelsFailed, build_models, create_missing_raw, run_dbt
 from tests.support.models_data import DELETE, ENDPOINTS, ZONES, Execute, random_day, store_accounts, store_days
-from tests.support.models_warehouses import Snapshot, Warehouse, empty_warehouse, read_marts, statements
+from tests.support.models_warehouses import MODELS_ALONE, Snapshot, Warehouse, empty_warehouse, read_marts, statements
 
 # Accounts do not touch each other, so each is a sequence of reloads of its own.
 ACCOUNTS = {f"{name}_{number}": zone for name, zone in ZONES.items() for number in range(4)}
@@ -36,7 +36,7 @@ def build_in_steps(warehouse: Warehouse, work_dir: Path, seed: int) -> None:
     with statements(warehouse) as execute:
         store_accounts(execute, ACCOUNTS)
         reload(execute, random, loaded_at, len(DAYS), 0.9)
-    build_models(warehouse, work_dir)
+    run_dbt(warehouse, work_dir, MODELS_ALONE)
     for night in range(BUILDS):
         loaded_at += timedelta(hours=random.choice([20, 24, 90]))
         with statements(warehouse) as execute:
