@@ -249,7 +249,7 @@ def _stored(known: Mapping[str, Any], endpoint: str, account: str, pipeline: str
     if state is None and endpoint in known.get("coverage", {}):
         name = pipeline or dlt.current.pipeline().pipeline_name
         if name == f"calls_{account}":
-            return ListState(Coverage.from_state(known["coverage"][endpoint]))
+            return ListState(Coverage.from_old_state(known["coverage"][endpoint]))
     return ListState.from_state(state or {}, whose)
 
 

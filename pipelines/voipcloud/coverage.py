@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Self
 
+import msgspec
+
 DAY = timedelta(days=1)
 WESTERNMOST_HOURS = 12  # a date ends last at UTC-12
 BEGINNING = date.min  # "any time": the list was read to its end
@@ -116,23 +118,15 @@ class Coverage:
         days = [*self.counts, *self.other_names]
         return date.fromisoformat(min(days)) if days else None
 
-    def to_state(self) -> dict[str, Any]:
-        """As JSON for the pipeline's state."""
-        state = {name: value for name, value in vars(self).items() if name != "settled"}
-        return state | {"settled": [[low.isoformat(), high.isoformat()] for low, high in self.settled.ranges]}
-
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """From what `to_state` gave, now or in an earlier version; an empty mapping is an endpoint never read.
+    def from_old_state(cls, state: Mapping[str, Any]) -> Self:
+        """From the state of the first version.
 
-        Earlier versions kept records without a start among a day's rejected ones, counted apart as `unplaced`. Such a
-        day is marked, so that they go when it is read again.
+        It kept records without a start among a day's rejected ones, counted apart as `unplaced`. Such a day is marked,
+        so that they go when it is read again.
         """
-        known = {name: value for name, value in state.items() if name not in ("settled", "unplaced")}
-        if unplaced := state.get("unplaced"):
-            known["rejected"] = {**dict.fromkeys(unplaced, 0), **state["rejected"]}
-        ranges = tuple((date.fromisoformat(low), date.fromisoformat(high)) for low, high in state.get("settled", ()))
-        return cls(**known, settled=Days(ranges))
+        rejected = {**dict.fromkeys(state.get("unplaced", ()), 0), **state["rejected"]}
+        return msgspec.convert({**state, "rejected": rejected, "settled": {"ranges": state["settled"]}}, cls)
 
     def under(self, names: str, timezone: str = "") -> Self:
         """As it counts for this names filter and time zone: days read with others have to be read again.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Self
 
+import msgspec
+
 from pipelines.errors import SettingsError
 from pipelines.voipcloud.coverage import Coverage, DateRange
 from pipelines.voipcloud.paging import Cursor
@@ -24,21 +26,6 @@ class RangeState:
     cursor: Cursor
     bottom: date
 
-    def to_state(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "first": _iso(self.days.first),
-            "end": _iso(self.days.end),
-            "bottom": self.bottom.isoformat(),
-            "cursor": vars(self.cursor),
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """From what `to_state` gave."""
-        days = DateRange(_date(state["first"]), _date(state["end"]))
-        return cls(days, Cursor(**state["cursor"]), date.fromisoformat(state["bottom"]))
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -51,27 +38,7 @@ class Plan:
     begun: datetime
     asked: DateRange | None
     ranges: tuple[RangeState, ...]
-    unplaced: Mapping[str, int] = field(default_factory=dict)
-
-    def to_state(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "begun": self.begun.isoformat(),
-            "asked": None if self.asked is None else [_iso(self.asked.first), _iso(self.asked.end)],
-            "ranges": [each.to_state() for each in self.ranges],
-            "unplaced": dict(self.unplaced),
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """From what `to_state` gave."""
-        asked = state["asked"]
-        return cls(
-            datetime.fromisoformat(state["begun"]),
-            None if asked is None else DateRange(_date(asked[0]), _date(asked[1])),
-            tuple(RangeState.from_state(each) for each in state["ranges"]),
-            state["unplaced"],
-        )
+    unplaced: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -84,54 +51,30 @@ class ListState:
 
     coverage: Coverage = field(default_factory=Coverage)
     plan: Plan | None = None
-    first_seen: Mapping[str, str] = field(default_factory=dict)
+    first_seen: dict[str, datetime] = field(default_factory=dict)
     package: int = 0
     load_id: str = ""
 
     def to_state(self) -> dict[str, Any]:
         """As JSON."""
-        return {
-            "version": VERSION,
-            "package": self.package,
-            "load_id": self.load_id,
-            "coverage": self.coverage.to_state(),
-            "plan": None if self.plan is None else self.plan.to_state(),
-            "first_seen": dict(self.first_seen),
-        }
+        return {"version": VERSION, **msgspec.to_builtins(self)}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], whose: str) -> Self:
-        """From what `to_state` gave, now or in an earlier version; empty is a list never read.
+        """From what `to_state` gave; empty is a list never read.
 
         Raises `SettingsError`, naming `whose` list it is, for a state that a newer version wrote.
         """
-        if not state:
-            return cls()
-        if state["version"] > VERSION:
+        if state.get("version", VERSION) > VERSION:
             raise SettingsError(
                 f"{whose}: the warehouse was loaded by a newer version of calls (its state is version "
                 f"{state['version']}, this one reads up to {VERSION}). Upgrade calls here; nothing was changed."
             )
-        plan = state["plan"]
-        return cls(
-            Coverage.from_state(state["coverage"]),
-            None if plan is None else Plan.from_state(plan),
-            state["first_seen"],
-            state["package"],
-            state["load_id"],
-        )
+        return msgspec.convert(dict(state), cls)
 
     def after_package(
-        self, load_id: str, coverage: Coverage, plan: Plan | None, first_seen: Mapping[str, str]
+        self, load_id: str, coverage: Coverage, plan: Plan | None, first_seen: Mapping[str, datetime]
     ) -> "ListState":
         """The state after one more package."""
         newest = dict(sorted(first_seen.items(), key=lambda item: item[1])[-UNPLACED_MAX:])
         return ListState(coverage, plan, newest, self.package + 1, load_id)
-
-
-def _iso(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
-
-
-def _date(text: str | None) -> date | None:
-    return None if text is None else date.fromisoformat(text)

@@ -143,7 +143,7 @@ class ListReader:
         read = self._read
         ranges = tuple(each.to_state() for each in read.ranges)
         plan = Plan(read.begun, self._run.options.asked, ranges, dict(read.counted))
-        first_seen = {key: row.first_seen_at.isoformat() for key, row in read.unplaced.items()}
+        first_seen = {key: row.first_seen_at for key, row in read.unplaced.items()}
         return self._stored.after_package(
             load_id, self._coverage, None if self._has_failed else plan, {**self._stored.first_seen, **first_seen}
         )
@@ -222,8 +222,7 @@ class ListReader:
             if bad.row in taken and self._is_wanted(reading, cursor, page, bad.row):
                 key = records.hash_record(bad.record)
                 self._read.counted[key] += 1
-                known = self._stored.first_seen.get(key)
-                first = now if known is None else datetime.fromisoformat(known)
+                first = self._stored.first_seen.get(key, now)
                 self._read.unplaced.setdefault(key, UnplacedRow(key, first, now, bad.record, bad.reason))
 
     def _is_wanted(self, reading: _Range, cursor: Cursor, page: Page, row: int) -> bool:

@@ -22,6 +22,7 @@ from pipelines.voipcloud.coverage import (
     unread_ranges,
     with_days,
 )
+from pipelines.voipcloud.list_state import ListState
 
 FIRST = date(2026, 3, 1)
 NOW = datetime(2026, 4, 10, 2, 30, tzinfo=UTC)
@@ -46,6 +47,11 @@ def settled_in(*ranges: tuple[date, date]) -> Days:
 def counts_of(some: Iterable[date], records: int) -> dict[str, int]:
     """As many records on each of these days."""
     return {day.isoformat(): records for day in some}
+
+
+def restored(coverage: Coverage) -> Coverage:
+    """Coverage as it comes back from a list's state, through JSON."""
+    return ListState.from_state(json.loads(json.dumps(ListState(coverage).to_state())), "main").coverage
 
 
 @given(st.lists(spans, max_size=8), spans)
@@ -201,16 +207,22 @@ def test_fewer_records_than_stored_are_noticed(stored: int, other: int, offered:
 
 def test_the_state_of_an_earlier_version_is_read() -> None:
     """Days whose rejected records included some without a start are marked, so that these go when it is read again."""
-    key = FIRST.isoformat()
-    old = Coverage(counts={key: 5}, rejected={key: 1}).to_state() | {"unplaced": {key: 2, "2026-01-01": 1}}
-    assert Coverage.from_state(old) == Coverage(counts={key: 5}, rejected={key: 1, "2026-01-01": 0})
+    key, later = FIRST.isoformat(), (FIRST + DAY).isoformat()
+    old = {"names": "", "settled": [[key, later]], "counts": {key: 5}, "rejected": {key: 1}, "read_at": None}
+    old |= {"unplaced": {key: 2, "2026-01-01": 1}, "offered_less": {}, "newest_at": "2026-01-02T00:00:00+00:00"}
+    assert Coverage.from_old_state(old) == Coverage(
+        counts={key: 5},
+        rejected={key: 1, "2026-01-01": 0},
+        settled=Days(((FIRST, FIRST + DAY),)),
+        newest_at="2026-01-02T00:00:00+00:00",
+    )
 
 
 def test_days_of_another_time_zone_may_be_left_empty() -> None:
     """Until all of them were read in the new zone, through a change of names too; then fewer records count again."""
     old = Coverage(timezone="UTC", counts={FIRST.isoformat(): 5, (FIRST + DAY).isoformat(): 5}, read_at=NOW.isoformat())
     new = old.under("", "Europe/Berlin")
-    for coverage in (new, new.under("Sales"), Coverage.from_state(new.to_state())):
+    for coverage in (new, new.under("Sales"), restored(new)):
         half = with_days(coverage, {FIRST: DayRead(3)}, {}, (FIRST, FIRST + DAY), NOW, Rules())
         assert not is_shrunk(half, FIRST + DAY, DayRead())
         whole = with_days(half, {FIRST + DAY: DayRead()}, {}, (FIRST, FIRST + 2 * DAY), NOW, Rules())
@@ -244,10 +256,10 @@ def test_coverage_survives_json(span: tuple[date, date], first: date, data: st.D
     read = {day: DayRead(n, n // 2, n // 3) for day, n in data.draw(numbers).items()}
     coverage = with_days(Coverage(names="Sales"), read, data.draw(numbers), (first, span[1]), NOW, Rules())
     coverage = coverage.under("Support") if data.draw(st.booleans()) else coverage
-    restored = Coverage.from_state(json.loads(json.dumps(coverage.to_state())))
-    assert restored == coverage
-    assert missing_ranges(restored, None, NOW, PAGE) == missing_ranges(coverage, None, NOW, PAGE)
-    assert Coverage.from_state({}) == Coverage()
+    again = restored(coverage)
+    assert again == coverage
+    assert missing_ranges(again, None, NOW, PAGE) == missing_ranges(coverage, None, NOW, PAGE)
+    assert ListState.from_state({}, "main").coverage == Coverage()
 
 
 def test_a_stretch_is_asked_for_with_padding() -> None:

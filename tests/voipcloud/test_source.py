@@ -133,7 +133,10 @@ def test_a_run_that_the_budget_ends(make_site: MakeSite, is_same: bool) -> None:
     for _ in range(20):
         time.sleep(max(0.0, (source.outcome.until or 0) - time.time()))
         source = source if is_same else voipcloud()
-        pipeline.run(source)
+        try:
+            pipeline.run(source)
+        except PipelineStepFailed:  # on a slow machine a request of the run before may still hold its slot
+            assert isinstance(source.outcome.error, BudgetSpent)
         if not source.outcome.has_more:
             break
     assert source.outcome.error is None
