@@ -126,6 +126,9 @@ def _troubles(endpoints: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: not read yet: from {gap['from'] or 'the first call'} to {gap['to']}; calls load reads them."
         if found["rejected"]:
             yield f"{name}: {found['rejected']:,} records could not be read: see raw.rejected_records."
+        if found["unplaced"]:
+            number = found["unplaced"]
+            yield f"{name}: {number:,} records have no start that can be read: see raw.unplaced_records."
         if found["unfinished"]:
             yield f"{name}: {found['unfinished']:,} calls had not ended when they were read."
         for day, offered in found["days_offered_less"].items():

@@ -16,8 +16,9 @@ from typing import Any
 from pipelines.errors import WarehouseLocked
 from pipelines.load.locks import find_running
 from pipelines.load.pipeline import read_destination, read_local_state
-from pipelines.voipcloud import read_coverage
+from pipelines.voipcloud import read_lists
 from pipelines.voipcloud.coverage import BEGINNING, DAY, Coverage, unread_ranges
+from pipelines.voipcloud.list_state import ListState
 from pipelines.voipcloud.schemas import ENDPOINTS
 from pipelines.voipcloud.settings import Account
 from pipelines.warehouse import Target
@@ -26,18 +27,22 @@ from pipelines.warehouse import Target
 def describe_account(account: Account, target: Target) -> dict[str, Any]:
     """One account's status, ready for JSON: dates as `Y-m-d`, instants as ISO 8601 in UTC."""
     running = find_running(account.name)
-    coverage, source = _coverage(account, target, is_running=running is not None)
+    lists, source = _lists(account, target, is_running=running is not None)
     return {
         "account": account.name,
         "running": None if running is None else {"pid": running.pid, "since": _iso(running.since)},
         "as_of": source,
-        "endpoints": {name: describe_endpoint(coverage.get(name, Coverage()), account) for name in ENDPOINTS},
+        "endpoints": {name: describe_endpoint(lists.get(name, ListState()), account) for name in ENDPOINTS},
         "budget": describe_budget(account),
     }
 
 
-def describe_endpoint(coverage: Coverage, account: Account) -> dict[str, Any]:
-    """One endpoint's coverage: `gaps` are days never read whole, with null for "any time" and both ends included."""
+def describe_endpoint(stored: ListState, account: Account) -> dict[str, Any]:
+    """One endpoint's coverage: `gaps` are days never read whole, with null for "any time" and both ends included.
+
+    `unplaced` counts records without a start; it is null if the last read of the list has not come to its end.
+    """
+    coverage = stored.coverage
     days = sorted(coverage.counts)
     return {
         "first_day": days[0] if days else None,
@@ -49,6 +54,7 @@ def describe_endpoint(coverage: Coverage, account: Account) -> dict[str, Any]:
         ],
         "calls": sum([*coverage.counts.values(), *coverage.other_names.values()]) - sum(coverage.rejected.values()),
         "rejected": sum(coverage.rejected.values()),
+        "unplaced": stored.unplaced_count,
         "unfinished": sum(coverage.unfinished.values()),
         "days_offered_less": dict(coverage.offered_less),
         "newest_call_at": coverage.newest_at,
@@ -71,14 +77,14 @@ def describe_budget(account: Account) -> dict[str, Any]:
     }
 
 
-def _coverage(account: Account, target: Target, *, is_running: bool) -> tuple[Mapping[str, Coverage], str]:
+def _lists(account: Account, target: Target, *, is_running: bool) -> tuple[Mapping[str, ListState], str]:
     if target.engine == "duckdb" and not target.path.exists():
         return {}, "nothing: there is no warehouse yet"
     if not is_running:
         with tempfile.TemporaryDirectory(prefix="calls-") as folder, suppress(WarehouseLocked):
             state = read_destination(account.name, target, Path(folder))
-            return read_coverage(state, account.name), "the warehouse"
-    return read_coverage(read_local_state(account.name), account.name), "this machine's last load"
+            return read_lists(state, account.name), "the warehouse"
+    return read_lists(read_local_state(account.name), account.name), "this machine's last load"
 
 
 def _settled_until(coverage: Coverage) -> str | None:

@@ -100,11 +100,16 @@ def voipcloud(account: str = "main", options: ReadOptions = ReadOptions()) -> It
         yield dlt.resource([], name=name, selected=False)
 
 
-def read_coverage(state: Mapping[str, Any], account: str) -> dict[str, Coverage]:
-    """Coverage by endpoint from a pipeline's state. Raises `SettingsError` if a newer version wrote it."""
+def read_lists(state: Mapping[str, Any], account: str) -> dict[str, ListState]:
+    """Each list's state by endpoint, from a pipeline's state. Raises `SettingsError` if a newer version wrote it."""
     known = state.get("sources", {}).get("voipcloud", {})
-    states = {name: _stored(known, name, account, pipeline=f"calls_{account}") for name in ENDPOINTS}
-    return {name: found.coverage for name, found in states.items() if not found.coverage.is_empty}
+    return {name: _stored(known, name, account, pipeline=f"calls_{account}") for name in ENDPOINTS}
+
+
+def read_coverage(state: Mapping[str, Any], account: str) -> dict[str, Coverage]:
+    """Coverage by endpoint, of the lists that were ever read. Raises as `read_lists` does."""
+    lists = read_lists(state, account)
+    return {name: found.coverage for name, found in lists.items() if not found.coverage.is_empty}
 
 
 def check_destination(capabilities: DestinationCapabilitiesContext | None, name: str) -> None:

@@ -72,6 +72,13 @@ class ListState:
             )
         return msgspec.convert(dict(state), cls)
 
+    @property
+    def unplaced_count(self) -> int | None:
+        """Records without a start that the last read saw; None if it has not come to its end, or there was none."""
+        if self.plan is None or self.plan.ranges:
+            return None
+        return sum(self.plan.unplaced.values())
+
     def after_package(
         self, load_id: str, coverage: Coverage, plan: Plan | None, first_seen: Mapping[str, datetime]
     ) -> "ListState":

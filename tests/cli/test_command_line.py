@@ -26,6 +26,7 @@ ENDPOINT_KEYS = {
     "gaps",
     "calls",
     "rejected",
+    "unplaced",
     "unfinished",
     "days_offered_less",
     "newest_call_at",

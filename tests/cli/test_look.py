@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
 
 from pipelines.sandbox.account import Account
+from pipelines.sandbox.faults import Fault
+from pipelines.voipcloud.coverage import DateRange
 from tests.support.messages import KEY, assert_told
 from tests.support.site import Site, queue_call, user_call
 
@@ -67,3 +70,36 @@ def test_status_of_what_is_wrong(site: Site) -> None:
     assert "1 records could not be read: see raw.rejected_records" in shown
     assert "had not ended when they were read" in shown
     assert "was left as it is, because the PBX offered only" in shown
+
+
+def test_status_of_records_without_a_start(make_site: MakeSite) -> None:
+    """Status counts the records without a start, copies included, that the last whole read of a list saw; while a read
+    has not come to its end the number is unknown. No line speaks of none."""
+    starts = [datetime(2026, 3, 2, 12, tzinfo=UTC) - timedelta(minutes=30 * n) for n in range(250)]
+    table = [queue_call(at, queue_name="no start" if n in (9, 247, 248) else "Sales") for n, at in enumerate(starts)]
+    site = make_site(Account(KEY, {"queue_calls": table}), settings={"budget.reserve_interactive": "0"})
+    site.pbx.add_fault(Fault("rows", times=None, mutate_rows=hundred_some_without_start))
+    site.set_setting("budget.requests", "2")
+    assert site.run("load", "--endpoint", "queue_calls", "--on-budget", "stop").code == 75
+    assert unplaced(site) == {"user_calls": None, "queue_calls": None, "ringgroup_calls": None}
+    site.set_setting("budget.requests", "100")
+    assert site.load(again=DateRange(None, None)).error is None
+    assert unplaced(site) == {"user_calls": 0, "queue_calls": 3, "ringgroup_calls": 0}
+    line = "queue_calls: 3 records have no start that can be read: see raw.unplaced_records."
+    assert line in site.run("status").out
+    site.pbx.faults.clear()
+    assert site.load(again=DateRange(None, None)).error is None
+    assert unplaced(site) == {"user_calls": 0, "queue_calls": 0, "ringgroup_calls": 0}
+    assert "no start" not in site.run("status").out
+
+
+def hundred_some_without_start(rows: list[Any]) -> list[Any]:
+    """The first hundred rows; those of one queue lose their start, and all that told them apart."""
+    bare = {"queue_name": "no start", "call_start_at": None}
+    return [bare if row.get("queue_name") == "no start" else row for row in rows[:100]]
+
+
+def unplaced(site: Site) -> dict[str, int | None]:
+    """What status says of each list's records without a start."""
+    (account,) = orjson.loads(site.run("status", "--json").out)["accounts"]
+    return {name: found["unplaced"] for name, found in account["endpoints"].items()}

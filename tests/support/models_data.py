@@ -1,6 +1,6 @@
 """Random raw tables to build models from: few callers, long calls, odd statuses, and days around both DST changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from string import Template
@@ -16,6 +16,11 @@ CALLERS = ["+6125550010" + str(digit) for digit in range(6)] + ["anonymous", Non
 INBOUND = ["+61255500200", "+61255500201", None]
 USERS = ["Ada", "Grace", "Edsger", None]
 DELETE = Template("delete from raw.$table where (account, call_day) in ($which)")
+LISTS = Template("delete from raw.lists where (account, endpoint) = ('$account', '$endpoint')")
+UNPLACED = Template(
+    "delete from raw.unplaced_records"
+    " where (account, endpoint, record_hash) = ('$account', '$endpoint', '$record_hash')"
+)
 INSERT = Template("insert into raw.$table ($columns) values $values")
 STATUSES = ["answered"] * 5 + ["abandoned"] * 3 + ["timedout", "voicemail", None]
 
@@ -100,6 +105,20 @@ def store_days(execute: Execute, endpoint: str, days: Days, loaded_at: datetime)
         loaded.append(marks | {"endpoint": endpoint} | counts)
     insert(execute, endpoint, calls)
     insert(execute, "loaded_days", loaded)
+
+
+def store_unplaced(execute: Execute, endpoint: str, accounts: Iterable[str], read_at: datetime) -> None:
+    """One whole read of a list: it sees some of five records without a start again, and the others not any more."""
+    random = Random(f"{endpoint} {read_at}")
+    for account in accounts:
+        whose = {"account": account, "endpoint": endpoint}
+        for number in random.sample(range(5), random.randrange(4)):
+            row = whose | {"record_hash": f"{number:032x}", "copies_count": random.randrange(1, 4)}
+            row |= {"first_seen_at": read_at, "last_seen_at": read_at + timedelta(minutes=number)}
+            execute(UNPLACED.substitute(row))
+            insert(execute, "unplaced_records", [row | {"record": "{}", "reason": "call_start_at is missing"}])
+        execute(LISTS.substitute(whose))
+        insert(execute, "lists", [whose | {"whole_read_at": read_at}])
 
 
 def insert(execute: Execute, table: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -171,6 +171,8 @@ def test_the_records_hold_what_is_hard(compared: Compared) -> None:
     assert {True, False} == {row["is_open"] for row in compared.truth["lost_calls"]}
     assert max(row["visits_count"] for row in compared.truth["caller_journeys"]) >= 3
     assert compared.truth["restatements"]
+    unplaced = {(row["endpoint"], row["unplaced_count"]) for row in compared.truth["load_health"]}
+    assert unplaced == {("user_calls", 0), ("queue_calls", 4), ("ringgroup_calls", 0)}
 
 
 @pytest.mark.parametrize("mart", KEYS)
@@ -198,11 +200,16 @@ def test_every_call_has_an_identity(compared: Compared) -> None:
         assert len({*lost}) == len(lost)
 
 
-def test_unknown_statuses_warn(compared: Compared) -> None:
-    """Where calls ended as the article does not know, load_health's warnings say how many, and only there."""
+@pytest.mark.parametrize(
+    ("count", "warning"),
+    [("other_count", "calls with an unknown status"), ("unplaced_count", "records without a start")],
+)
+def test_what_is_wrong_warns(compared: Compared, count: str, warning: str) -> None:
+    """load_health's warnings say how many calls ended as the article does not know, and how many records have no start,
+    where there are any and only there."""
     for health in compared.read("load_health").values():
-        for found, warnings in zip(*(read_column(health, name) for name in ("other_count", "warnings")), strict=True):
-            assert (f"{found} calls with an unknown status" in (warnings or "")) == (found > 0)
+        for found, warnings in zip(*(read_column(health, name) for name in (count, "warnings")), strict=True):
+            assert (f"{found} {warning}" in (warnings or "")) == (found > 0)
 
 
 def test_peaks_are_those_of_every_second(compared: Compared) -> None:

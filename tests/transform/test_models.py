@@ -24,7 +24,7 @@ from pipelines.transform import (
     check_definitions,
     create_missing_raw,
 )
-from tests.support.models_data import ENDPOINTS, ZONES, random_day, store_accounts, store_days
+from tests.support.models_data import ENDPOINTS, ZONES, random_day, store_accounts, store_days, store_unplaced
 from tests.support.models_warehouses import MARTS, Warehouse, empty_warehouse, statements
 
 PASSWORD = "quite-secret-word"  # Postgres' own trust lets any in; it must show up nowhere
@@ -50,6 +50,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         for endpoint in ENDPOINTS:
             rows = {whose: random_day(random, endpoint, whose[1], 10) for whose in days}
             store_days(execute, endpoint, rows, datetime(2026, 4, 12, tzinfo=UTC))
+            store_unplaced(execute, endpoint, ZONES, datetime(2026, 4, 12, tzinfo=UTC))
     return warehouse, folder / "dbt"
 
 

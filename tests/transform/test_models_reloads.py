@@ -7,7 +7,16 @@ from random import Random
 import pytest
 
 from pipelines.transform import ModelsFailed, build_models, create_missing_raw, run_dbt
-from tests.support.models_data import DELETE, ENDPOINTS, ZONES, Execute, random_day, store_accounts, store_days
+from tests.support.models_data import (
+    DELETE,
+    ENDPOINTS,
+    ZONES,
+    Execute,
+    random_day,
+    store_accounts,
+    store_days,
+    store_unplaced,
+)
 from tests.support.models_warehouses import MODELS_ALONE, Snapshot, Warehouse, empty_warehouse, read_marts, statements
 
 # Accounts do not touch each other, so each is a sequence of reloads of its own.
@@ -27,6 +36,7 @@ def reload(execute: Execute, random: Random, loaded_at: datetime, days_each: int
     for endpoint in ENDPOINTS:
         loaded = [whose for whose in sampled if random.random() < share]
         store_days(execute, endpoint, {whose: random_day(random, endpoint, whose[1], 8) for whose in loaded}, loaded_at)
+        store_unplaced(execute, endpoint, ACCOUNTS, loaded_at)
 
 
 def build_in_steps(warehouse: Warehouse, work_dir: Path, seed: int) -> None:

@@ -129,7 +129,8 @@ function drawHealth() {
     number("Days missing", "gap_days_count"),
     { title: "Newest call, UTC", name: "newest_call_at", show: (row) => showMinute(row.newest_call_at) },
     { title: "Last load, UTC", name: "last_load_at", show: (row) => showMinute(row.last_load_at) },
-    number("Rejected", "rejected_count"), number("Unfinished", "unfinished_count"), number("Days unsettled", "unsettled_days_count"),
+    number("Rejected", "rejected_count"), number("Without a start", "unplaced_count"),
+    number("Unfinished", "unfinished_count"), number("Days unsettled", "unsettled_days_count"),
   ];
   const how = columns.slice(1).flatMap((column) => [`${column.title}: `, ...define(`load_health.${column.name}`), " "]);
   const details = make("details", {}, make("summary", {}, "How these are computed"), make("p", { class: "how" }, how));

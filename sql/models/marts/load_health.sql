@@ -65,6 +65,20 @@ rejected as (
     group by account, endpoint
 ),
 
+unplaced as (
+    select
+        records.account,
+        records.endpoint,
+        cast(sum(records.copies_count) as bigint) as unplaced_count
+    from {{ ref('stg_voipcloud__unplaced_records') }} as records
+    inner join {{ ref('stg_voipcloud__lists') }} as lists
+        on
+            records.account = lists.account
+            and records.endpoint = lists.endpoint
+            and records.last_seen_at >= lists.whole_read_at
+    group by records.account, records.endpoint
+),
+
 statuses as (
     select
         account,
@@ -82,6 +96,7 @@ select
     loaded.gap_days_count,
     loaded.calls_count,
     coalesce(rejected.rejected_count, 0) as rejected_count,
+    coalesce(unplaced.unplaced_count, 0) as unplaced_count,
     loaded.unfinished_count,
     loaded.unsettled_days_count,
     loaded.shrunk_days_count,
@@ -100,6 +115,7 @@ select
                     then 'the PBX offers fewer calls than are stored for ' || loaded.shrunk_days_count || ' days'
             end,
             case when rejected.rejected_count > 0 then rejected.rejected_count || ' records rejected' end,
+            case when unplaced.unplaced_count > 0 then unplaced.unplaced_count || ' records without a start' end,
             case when unknown.other_count > 0 then unknown.other_count || ' calls with an unknown status' end
         ),
         ''
@@ -108,4 +124,5 @@ from loaded
 left join newest on loaded.account = newest.account and loaded.endpoint = newest.endpoint
 left join unknown on loaded.account = unknown.account and loaded.endpoint = unknown.endpoint
 left join rejected on loaded.account = rejected.account and loaded.endpoint = rejected.endpoint
+left join unplaced on loaded.account = unplaced.account and loaded.endpoint = unplaced.endpoint
 left join statuses on loaded.account = statuses.account and statuses.recency = 1

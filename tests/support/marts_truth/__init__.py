@@ -81,6 +81,8 @@ def load_health(raw: Raw) -> list[Row]:
         loaded = {row["call_day"] for row in days}
         calls = [row for row in raw[endpoint] if row["account"] == account]
         rejected = [row for row in raw["rejected_records"] if whose(row) == (account, endpoint)]
+        reads = [row["whole_read_at"] for row in raw["lists"] if whose(row) == (account, endpoint)]
+        unplaced = [row for row in raw["unplaced_records"] if whose(row) == (account, endpoint)]
         newest = max((row["call_start_at"] for row in calls), default=None)
         last_load = max(row["loaded_at"] for row in days)
         unknown = sum(outcome_of(row) == "other" for row in calls) if endpoint in KIND else 0
@@ -95,6 +97,9 @@ def load_health(raw: Raw) -> list[Row]:
                 "last_load_at": last_load,
                 "calls_count": len(calls),
                 "rejected_count": len(rejected),
+                "unplaced_count": sum(
+                    row["copies_count"] for row in unplaced for read_at in reads if row["last_seen_at"] >= read_at
+                ),
                 "unfinished_count": sum(row["call_finished_at"] is None for row in calls),
                 "shrunk_days_count": sum(row["offered_less_count"] is not None for row in days),
                 "other_count": unknown,

@@ -100,7 +100,8 @@ def seldom(account: Account, what: str) -> Iterator[Told]:
 
 
 def add_surroundings(raw: Raw, account: Account, early: datetime, now: datetime, days: set[date]) -> None:
-    """What else a load leaves in `raw`: the account, the days it loaded, the system's status, rejected records."""
+    """What else a load leaves in `raw`: the account, the days it loaded, the system's status, and records
+    that could not be read."""
     raw["accounts"].append({"account": account.name, "timezone": account.timezone} | load_of(account, now))
     for at in sorted({early, now}):
         status = {"account": account.name, "checked_at": at, "status": "operational", "payload": "{}"}
@@ -108,6 +109,33 @@ def add_surroundings(raw: Raw, account: Account, early: datetime, now: datetime,
     bad: Row = {"account": account.name, "endpoint": "queue_calls", "record": "{}"} | load_of(account, early)
     bad |= {"reason": "call_start_at is missing"}
     raw["rejected_records"] += [bad | {"call_day": account.first_day + n * DAY} for n in (7, 7, 12)]
+    raw["unplaced_records"] += unplaced_records(account, early, now)
+    # the ring groups' first read has not come to its end yet
+    for endpoint in ("user_calls", "queue_calls"):
+        read = {"account": account.name, "endpoint": endpoint, "whole_read_at": now}
+        raw["lists"].append(read | {"_dlt_load_id": load_of(account, now)["_dlt_load_id"]})
     last = now.date()
     for row in loaded_days(account, raw, account.opens_at.date(), last, early):
         raw["loaded_days"].append(row | (load_of(account, now) if row["call_day"] in days else {}))
+
+
+def unplaced_records(account: Account, early: datetime, now: datetime) -> Iterator[Row]:
+    """Records without a start: seen as a read begins, a little later, and no longer since the first night."""
+    seen = {
+        "user_calls": [(early, 5)],
+        "queue_calls": [(early, 2), (now, 3), (now + 90 * SECOND, 1)],
+        "ringgroup_calls": [(now, 4)],
+    }
+    for endpoint, rows in seen.items():
+        for number, (last_seen_at, copies) in enumerate(rows):
+            yield {
+                "account": account.name,
+                "endpoint": endpoint,
+                "record_hash": f"{number:032x}",
+                "copies_count": copies,
+                "first_seen_at": early,
+                "last_seen_at": last_seen_at,
+                "record": "{}",
+                "reason": "call_start_at is missing",
+                "_dlt_load_id": load_of(account, last_seen_at)["_dlt_load_id"],
+            }
