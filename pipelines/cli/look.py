@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from pipelines.cli.options import account_option, destination_option, json_option
+from pipelines.cli.options import account_option, any_destination_option, destination_option, json_option
 from pipelines.cli.output import age_in_words, duration_in_words, emit, finish, new_table, out, say, utc_minute, write
 from pipelines.errors import CallsError
 from pipelines.files import home
+from pipelines.load.pipeline import find_target
 from pipelines.load.status import describe_account, describe_budget
 from pipelines.publish import published_folder
 from pipelines.report import load_dashboard
@@ -24,11 +25,11 @@ from pipelines.warehouse import open_for_writing, read_target
 
 @click.command()
 @account_option
-@destination_option
+@any_destination_option
 @json_option
-def status(accounts: tuple[str, ...], destination: Any, as_json: bool) -> None:
+def status(accounts: tuple[str, ...], destination: str, as_json: bool) -> None:
     """What is loaded, what is missing, how fresh it is; also while a load is running."""
-    target = read_target(destination)
+    target = find_target(destination)
     found = [describe_account(account, target) for account in read_accounts(accounts)]
     emit({"accounts": found}, as_json, partial(_print_status, found))
 

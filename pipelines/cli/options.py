@@ -11,6 +11,7 @@ import pendulum
 from pipelines.errors import did_you_mean
 from pipelines.voipcloud.coverage import check_day
 from pipelines.voipcloud.setting_lookup import account_names
+from pipelines.warehouse import ENGINES
 
 
 class Word(click.Choice[str]):
@@ -54,7 +55,15 @@ account_option = click.option(
     help="Only this account; repeatable.",
 )
 destination_option = click.option(
-    "--destination", type=Word(["duckdb", "postgres"]), default="duckdb", show_default=True, help="Warehouse."
+    "--destination", type=Word(ENGINES), default="duckdb", show_default=True, help="Warehouse."
+)
+any_destination_option = click.option(
+    "--destination",
+    metavar="NAME",
+    default="duckdb",
+    show_default=True,
+    shell_complete=lambda _ctx, _option, begun: [name for name in ENGINES if name.startswith(begun)],
+    help="Warehouse: duckdb, postgres, or another dlt destination that can replace days.",
 )
 on_budget_option = click.option(
     "--on-budget",

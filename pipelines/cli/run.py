@@ -12,6 +12,7 @@ from pipelines.cli.options import (
     Day,
     Word,
     account_option,
+    any_destination_option,
     destination_option,
     jobs_option,
     json_option,
@@ -31,6 +32,7 @@ from pipelines.cli.progress import watch_build, watch_loads
 from pipelines.cli.signals import watch_signals
 from pipelines.errors import CallsError, UnexpectedError, UsageError, exit_code
 from pipelines.load.account import LoadOptions
+from pipelines.load.pipeline import find_target
 from pipelines.nightly import (
     NightResult,
     build,
@@ -86,7 +88,7 @@ def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, 
 @click.option("--to", "last", type=Day(), help="Read again up to and including this UTC day.")
 @on_budget_option
 @click.option("--allow-shrink", is_flag=True, help="Replace days of which the PBX offers fewer calls than are stored.")
-@destination_option
+@any_destination_option
 @jobs_option
 @json_option
 def load(
@@ -96,13 +98,13 @@ def load(
     last: pendulum.Date | None,
     on_budget: Any,
     allow_shrink: bool,
-    destination: Any,
+    destination: str,
     jobs: int,
     as_json: bool,
 ) -> None:
     """Read what is missing from the PBX into the raw tables."""
     options = LoadOptions(endpoints or ENDPOINTS, _days_again(first, last), on_budget, allow_shrink)
-    target, (sound, wrong) = read_target(destination), read_sound_accounts(accounts)
+    target, (sound, wrong) = find_target(destination), read_sound_accounts(accounts)
     with watch_signals() as stop, watch_loads(stop) as observer:
         loads = load_accounts(sound, target, options, observer, jobs, wrong)
         stopped = stop()

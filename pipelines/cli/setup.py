@@ -2,14 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pipelines.cli.doctor import examine
 from pipelines.cli.doctor.findings import Finding, describe_finding
 from pipelines.cli.init import set_up
-from pipelines.cli.options import account_option, destination_option, json_option
+from pipelines.cli.options import account_option, any_destination_option, json_option
 from pipelines.cli.output import emit, out, write
 from pipelines.errors import exit_code
 
@@ -27,9 +26,9 @@ def init() -> None:
 
 @click.command()
 @account_option
-@destination_option
+@any_destination_option
 @json_option
-def doctor(accounts: tuple[str, ...], destination: Any, as_json: bool) -> None:
+def doctor(accounts: tuple[str, ...], destination: str, as_json: bool) -> None:
     """Check settings, budget, the way to the PBX, key, clock, warehouse; each with its next step. Costs one request."""
     found = _examine(accounts, destination, is_shown=not as_json)
     emit({"findings": [describe_finding(finding) for finding in found]}, as_json, lambda: None)

@@ -12,7 +12,7 @@ from typing import Literal
 from pipelines.budget import Usage
 from pipelines.errors import BudgetSpent, CallsError, UnexpectedError
 from pipelines.load.locks import hold_account
-from pipelines.load.pipeline import AskWriter, check_target, restore, run_package
+from pipelines.load.pipeline import AskWriter, restore, run_package
 from pipelines.voipcloud import STATUS, voipcloud
 from pipelines.voipcloud.coverage import DateRange
 from pipelines.voipcloud.run import Outcome, PageRead, ReadOptions, Signal, no_stop
@@ -79,7 +79,6 @@ def load_account(
     result = LoadResult(account.name, warnings=list(account.warnings))
     begun = time.monotonic()
     try:
-        check_target(target)
         opened = open_for_writing(target) if ask_writer is None else nullcontext()
         with hold_account(account.name), hold_account_there(account.name, target), opened:
             _load(account, target, options, observer, result, ask_writer, clock)

@@ -6,6 +6,7 @@ can leave neither a gap nor a doubled row; it costs reading one package again.
 """
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,18 +15,15 @@ from typing import Any, Literal
 import dlt
 import duckdb as duckdb_driver
 import psycopg2
-from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination import Destination
-from dlt.common.destination.exceptions import DestinationException
-from dlt.common.exceptions import DltException, MissingDependencyException
+from dlt.common.destination.exceptions import UnknownDestinationModule
+from dlt.common.exceptions import DltException
 from dlt.extract import DltSource
 from dlt.extract.exceptions import ResourceExtractionError
-from dlt.pipeline.exceptions import PipelineStepFailed
 
-from pipelines.errors import CallsError, SettingsError
+from pipelines.errors import CallsError, SettingsError, did_you_mean
 from pipelines.files import home
-from pipelines.voipcloud import DELETE_INSERT, check_destination, read_coverage
-from pipelines.voipcloud.coverage import Coverage
+from pipelines.voipcloud import DELETE_INSERT, check_destination
 from pipelines.voipcloud.dlt_settings import add_our_settings
 from pipelines.voipcloud.schemas import SQL_TABLES
 from pipelines.warehouse import (
@@ -68,10 +66,24 @@ def pipeline(
     )
 
 
-def check_target(target: Target) -> None:
-    """Raises `SettingsError` for a destination that is unknown, not installed, or cannot replace whole days."""
-    if target.engine not in ENGINES:
-        _other_destination(target.engine, None)
+def find_target(name: str) -> Target:
+    """The destination that a user named; it is opened for a moment if it is neither DuckDB nor Postgres.
+
+    Raises `SettingsError` if it is unknown, not installed, cannot replace whole days, or cannot be opened.
+    """
+    target = read_target(name)
+    if target.engine in ENGINES:
+        return target
+    try:
+        with tempfile.TemporaryDirectory(prefix="calls-") as folder:
+            pipeline("main", target, folder=Path(folder)).sync_destination()
+    except (DltException, ImportError) as error:
+        kind = type(_causes(error)[-1]).__name__
+        raise SettingsError(
+            f"{target.shown} cannot be opened ({kind}). Is it running, are its settings in [destination.{name}] right, "
+            f"and is it installed: pip install 'dlt[{name}]'?"
+        ) from None
+    return target
 
 
 def restore(account: str, target: Target, ask_writer: AskWriter | None) -> dlt.Pipeline:
@@ -108,11 +120,6 @@ def read_local_state(account: str) -> Mapping[str, Any]:
         return {}
 
 
-def coverage_of(account: str, restored: dlt.Pipeline) -> dict[str, Coverage]:
-    """Coverage by endpoint, as the warehouse has it."""
-    return read_coverage(restored.state, account)
-
-
 def run_package(restored: dlt.Pipeline, target: Target, source: DltSource, ask_writer: AskWriter | None) -> None:
     """Runs the source once and loads its package. Raises what the source met, or why the warehouse took no package."""
     there = restored.default_schema.tables if restored.default_schema_name else ()
@@ -145,20 +152,9 @@ def load_errors(target: Target) -> Iterator[None]:
     """Raises the source's error within dlt's as itself, others in a line of ours: their own text may quote rows."""
     try:
         yield
-    except (
-        PipelineStepFailed,
-        DestinationException,
-        DltException,
-        duckdb_driver.Error,
-        psycopg2.Error,
-        OSError,
-    ) as error:
-        cause: BaseException = error
-        is_ours = False
-        while (deeper := getattr(cause, "exception", None) or cause.__cause__) is not None:
-            is_ours = is_ours or isinstance(cause, ResourceExtractionError)
-            cause = deeper
-        if is_ours or isinstance(cause, CallsError):  # the source's, and not the warehouse's
+    except (DltException, duckdb_driver.Error, psycopg2.Error, OSError) as error:
+        *around, cause = _causes(error)
+        if isinstance(cause, CallsError) or any(isinstance(one, ResourceExtractionError) for one in around):
             raise cause from None
         if duckdb.is_lock(cause):
             raise duckdb.cannot_open(target.path, cause) from None
@@ -166,6 +162,14 @@ def load_errors(target: Target) -> Iterator[None]:
             f"{target.shown} did not take the package ({type(cause).__name__}). What was loaded before stands, and the "
             "next run reads this package again. Is the disk full, the connection gone, or a table altered by hand?"
         ) from None
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """What dlt wrapped, from the outermost error to the innermost."""
+    causes = [error]
+    while (deeper := getattr(causes[-1], "exception", None) or causes[-1].__cause__) is not None:
+        causes.append(deeper)
+    return causes
 
 
 def _name(account: str) -> str:
@@ -192,19 +196,11 @@ def _write(ready: dlt.Pipeline, target: Target) -> None:
             duckdb.checkpoint(target.path)
 
 
-def _other_destination(name: str, layout: str | None) -> Any:
-    options = {} if layout is None else {"staging_dataset_name_layout": layout}
+def _other_destination(name: str, layout: str) -> Any:
     try:
-        factory: Any = Destination.from_reference(name, **options)
-        capabilities = factory.capabilities()
-    except MissingDependencyException:
-        raise SettingsError(
-            f"The destination {name} is not installed. Install it: pip install 'dlt[{name}]'."
-        ) from None
-    except (DltException, ConfigurationException, ImportError, ValueError, TypeError):
-        raise SettingsError(
-            f"There is no destination {name} that dlt knows, or its settings in [destination.{name}] cannot be read. "
-            "Check the name, and dlt's page on it."
-        ) from None
-    check_destination(capabilities, name)
+        factory: Any = Destination.from_reference(name, staging_dataset_name_layout=layout)
+    except UnknownDestinationModule:
+        known = {*dlt.destinations.__all__} - {"destination"}
+        raise SettingsError(f"dlt has no destination '{name}'{did_you_mean(name, known)}") from None
+    check_destination(factory.capabilities(), name)
     return factory

@@ -75,7 +75,7 @@ BAD_ARGUMENTS = [
     (["load", "--to", "9999-12-31"], "no PBX has calls of"),
     (["load", "--from", "2026-02-02", "--to", "2026-02-01"], "is after"),
     (["load", "--on-budget", "pray"], "'wait', 'stop'"),
-    (["load", "--destination", "mysql"], "'duckdb', 'postgres'"),
+    (["run", "--destination", "mysql"], "'duckdb', 'postgres'"),
     (["dial", "200"], "NUMBER"),
     (["dial", "200", "reception"], "NUMBER cannot be dialled"),
     (["dial", "2", "+61491570006"], "USER cannot be dialled"),

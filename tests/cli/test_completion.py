@@ -89,7 +89,7 @@ def test_every_example_is_one(name: str, line: str) -> None:
         (["load", "--acount", "north"], "Did you mean '--account'"),
         (["load", "--account", "nroth"], "did you mean 'north'?"),
         (["load", "--endpoint", "queue_cals"], "did you mean 'queue_calls'?"),
-        (["doctor", "--destination", "postgress"], "did you mean 'postgres'?"),
+        (["publish", "--destination", "postgress"], "did you mean 'postgres'?"),
     ],
 )
 def test_what_was_meant(site: Site, arguments: list[str], meant: str) -> None:
