@@ -1,10 +1,7 @@
 """Copies a VoIPcloud PBX's call records into a warehouse, every night, without losing or doubling one.
 
-The data flow, one line a step:
-
-    client, paging, budget → one page at a time of a newest-first list that moves, within 100 requests per 15 minutes
-    records → typed rows, and rejected records with a reason
-    reading, coverage → packages of whole days: what is missing, newest first
-    voipcloud, warehouse → `raw`, replaced by whole days, together with the coverage that speaks of them
-    models → `sql/`: staging → intermediate → marts, each tested
+voipcloud   1 extract: pages within the budget → typed records → whole days, as a dlt source
+load        2 load: `raw`, replaced by whole days, with the coverage that speaks of them
+transform   3 transform: `sql/`, staging → intermediate → marts, each tested
+publish     4 publish: the readers' copy; report 5: the HTML page; nightly: 1 to 5 in one go
 """

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import dlt
 import duckdb
@@ -25,7 +26,8 @@ from pipelines.voipcloud import SIDE_TABLES, voipcloud
 from pipelines.voipcloud.list_state import VERSION
 from pipelines.voipcloud.schemas import ENDPOINTS
 from tests.support.postgres_server import new_database
-from tests.support.site import Site, queue_call, ringgroup_call, user_call
+from tests.support.readme import blocks
+from tests.support.site import Site, assert_truth, queue_call, ringgroup_call, user_call
 from tests.support.stranger import ask, make_pipeline, run_until_done, stored, told
 
 # dlt's own merge by a primary key, on SQLAlchemy
@@ -290,6 +292,47 @@ def test_a_warehouse_of_calls_goes_on(site: Site) -> None:
     site.pbx.insert("queue_calls", queue_call(datetime.now(UTC) - timedelta(minutes=5)))
     assert site.load().error is None
     assert_told(make_pipeline(f"duckdb:///{site.warehouse}", site.folder / "elsewhere"), site)
+
+
+def test_a_warehouse_of_the_first_version_goes_on(site: Site) -> None:
+    """Coverage that stands where the first version kept it is found, and moves: nothing is read again."""
+    assert site.load().error is None
+    settled = site.query("select count(*) as days from raw.loaded_days where is_settled")[0]["days"]
+    old = make_pipeline(f"duckdb:///{site.warehouse}", site.folder / "old")
+    old.sync_destination()
+    with old.managed_state(extract_state=True) as state:
+        known = state["sources"]["voipcloud"]
+        lists = known.pop("resources")
+        known["coverage"] = {name: as_first_version(lists[name]["main"]["coverage"]) for name in ENDPOINTS}
+    old.normalize()
+    old.load()
+    asked = site.asked("queue_calls")
+    loaded = site.load()
+    assert (loaded.error, loaded.warnings) == (None, [])
+    assert site.asked("queue_calls") == asked + 1
+    assert sum(loaded.days.values()) < 15
+    assert settled > 15
+    assert_truth(site)
+    new = make_pipeline(f"duckdb:///{site.warehouse}", site.folder / "new")
+    new.sync_destination()
+    known = new.state["sources"]["voipcloud"]
+    assert known["coverage"] == {}
+    assert set(known["resources"]) >= set(ENDPOINTS)
+
+
+def as_first_version(coverage: dict[str, Any]) -> dict[str, Any]:
+    """A list's coverage as the first version wrote it, with a record without a start in a day of its own."""
+    return coverage | {"settled": coverage["settled"]["ranges"], "unplaced": {"2026-01-01": 1}}
+
+
+def test_the_readmes_script(site: Site) -> None:
+    """The script in the README runs as it stands."""
+    (script,) = (block for block in blocks("python") if "pipeline.run" in block)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", script], env=environment, cwd=site.folder, check=False, timeout=120)
+    assert ran.returncode == 0
+    with duckdb.connect(str(site.warehouse)) as connection:
+        assert connection.sql("select count(*) from raw.queue_calls").fetchall() == [(60,)]
 
 
 @pytest.mark.parametrize("seed", range(2))
