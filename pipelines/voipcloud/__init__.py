@@ -18,7 +18,7 @@ Source: the vendor's article, version 1 of the API.
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import finalize
 
@@ -44,6 +44,7 @@ from pipelines.voipcloud.settings import read_accounts
 from pipelines.voipcloud.system_status import describe_status, is_good
 
 STATUS = "system_status"
+STATUS_LASTS = timedelta(minutes=15)  # for a run after one whose package was dropped
 WRITTEN_ROWS = 20_000  # at once: dlt looks at each table it is given, which costs as much as writing a page
 REMOVABLE: Any = {REMOVED: {"hard_delete": True}}  # without a type: the column is made when it is first needed
 DELETE_INSERT: Any = {"disposition": "merge", "strategy": "delete-insert"}
@@ -67,7 +68,7 @@ class VoipcloudSource(DltSource):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.outcome = Outcome()
+        self.outcome = Outcome(lists_left=ENDPOINTS)  # until it has run: a run may load what is pending, and end
 
     def clone(self, with_name: Any = None) -> "VoipcloudSource":
         """As dlt's, but of this class."""
@@ -144,9 +145,9 @@ class _Runs:
         """The run under way, or a new one, for the resource `name`. Raises `SettingsError` before the first request."""
         load_id = _load_id()
         run = self._run
-        if run is None or name in run.started or load_id != self.load_id:
+        if run is None or name not in run.waiting or load_id != self.load_id:
             run = self._begin(load_id)
-        run.started.add(name)
+        run.waiting.discard(name)
         return run
 
     def leave(self, name: str) -> None:
@@ -166,17 +167,25 @@ class _Runs:
         if self._run is not None:
             self._run.client.close()
         self._run = None
-        check_destination(*_destination())
         source = dlt.current.source()
         outcome = source.outcome if isinstance(source, VoipcloudSource) else Outcome()
         outcome.clear()
+        capabilities, destination = _destination()
+        check_destination(capabilities, destination)
         (account,) = read_accounts((self.account,))
         known, selected = dlt.current.source_state(), source.selected_resources
-        stored = {name: _stored(known, name, self.account) for name in ENDPOINTS if name in selected}
+        waiting = set(selected)
+        if capabilities is not None and "parquet" in capabilities.supported_loader_file_formats:
+            for resource in selected.values():  # the format that keeps an empty text apart from null
+                resource.apply_hints(file_format="parquet")
+        outcome.lists_left = tuple(name for name in ENDPOINTS if name in selected)
+        stored = {name: _stored(known, name, self.account) for name in outcome.lists_left}
+        for name, state in stored.items():
+            _check_disposition(name, selected[name].write_disposition, state)
         client = Client(account.access, account.open_budget())
         others = [STATUS] if STATUS in selected else []
         self._run = self.session.begin(account, client, stored, outcome, load_id=load_id, others=others)
-        self.load_id = load_id
+        self._run.waiting, self.load_id = waiting, load_id
         finalize(self._run, client.close)  # if dlt closes the resources before they have begun
         return self._run
 
@@ -193,7 +202,8 @@ def _read_list(runs: _Runs, endpoint: str) -> Iterator[Any]:
             yield _for_side_table(name, table)
         _own_side_tables()
         dlt.current.resource_state()[runs.account] = reader.next_state(runs.load_id).to_state()
-        dlt.current.source_state().get("coverage", {}).pop(endpoint, None)  # the place of earlier versions
+        if _is_of_pipeline(runs.account):
+            dlt.current.source_state().get("coverage", {}).pop(endpoint, None)  # the first version's place
     except BaseException:  # closed early, by a limit or by another resource's error
         run.leave(endpoint)
         raise
@@ -210,6 +220,8 @@ def _system_status(runs: _Runs) -> Iterator[pa.Table]:
     """What the operator reports. Whatever it is, or if it fails, the calls are read."""
     run = runs.enter(STATUS)
     try:
+        if runs.status is not None and run.now() - runs.status["checked_at"][0].as_py() > STATUS_LASTS:
+            runs.status = None
         if runs.status is None and run.outcome.run_error is None:
             runs.status = _ask_status(run)
     except CallsError as error:
@@ -218,7 +230,9 @@ def _system_status(runs: _Runs) -> Iterator[pa.Table]:
         elif not isinstance(error, BudgetSpent):  # the lists report that
             run.warn(f"The system status could not be asked for ({type(error).__name__}).")
     try:
-        yield from _not_empty(runs.status)
+        if runs.status is not None:
+            run.outcome.system_status = runs.status["status"][0].as_py()
+            yield runs.status
     except BaseException:
         run.leave(STATUS)
         raise
@@ -227,7 +241,6 @@ def _system_status(runs: _Runs) -> Iterator[pa.Table]:
 
 def _ask_status(run: Run) -> pa.Table:
     word, text = describe_status(run.client.fetch_system_status(), run.account.name)
-    run.outcome.system_status = word
     if not is_good(word):
         run.warn(f"The PBX's operator reports the status '{word}': calls may be missing on their side.")
     return _table(STATUS, account=run.account.name, checked_at=datetime.now(UTC), status=word, payload=text)
@@ -249,13 +262,33 @@ def _own_side_tables() -> None:
 
 def _stored(known: Mapping[str, Any], endpoint: str, account: str, pipeline: str | None = None) -> ListState:
     """A list's state. In an earlier version it stood in the source's state, for the account of the pipeline's name."""
-    whose = f"{account}: {endpoint}"
     state = known.get("resources", {}).get(endpoint, {}).get(account)
-    if state is None and endpoint in known.get("coverage", {}):
-        name = pipeline or dlt.current.pipeline().pipeline_name
-        if name == f"calls_{account}":
-            return ListState(Coverage.from_old_state(known["coverage"][endpoint]))
-    return ListState.from_state(state or {}, whose)
+    if state is not None or endpoint not in known.get("coverage", {}):
+        return ListState.from_state(state or {}, f"{account}: {endpoint}")
+    if pipeline == f"calls_{account}" or (_is_of_pipeline(account) and not _is_refreshed(endpoint)):
+        return ListState(Coverage.from_old_state(known["coverage"][endpoint]))
+    return ListState()
+
+
+def _is_of_pipeline(account: str) -> bool:
+    return bool(dlt.current.pipeline().pipeline_name == f"calls_{account}")
+
+
+def _is_refreshed(table: str) -> bool:
+    """Whether this run drops or empties a table, so that what was known of it counts no more."""
+    package: Any = dlt.current.load_package_state()["state"]
+    gone = [*package.get("dropped_tables", ()), *package.get("truncated_tables", ())]
+    return table in {each["name"] for each in gone}
+
+
+def _check_disposition(endpoint: str, disposition: Any, stored: ListState) -> None:
+    """Raises `SettingsError` for a way to write that would double or lose calls; a new list may be appended."""
+    kind = disposition["disposition"] if isinstance(disposition, Mapping) else disposition
+    if kind != "merge" and not (kind == "append" and stored.coverage.is_empty):
+        raise SettingsError(
+            f"{endpoint}: the write disposition {kind} would double or lose calls, because each run brings only some "
+            "days. Leave it at the source's own, merge."
+        )
 
 
 def _destination() -> tuple[DestinationCapabilitiesContext | None, str]:

@@ -31,11 +31,13 @@ class RangeState:
 class Plan:
     """One whole read of a list, over as many packages as it takes: what is left of it, newest first.
 
-    `begun` is when it began: no page is older, so a day that had ended by then is read whole. `asked` is the range that
-    the user asked for, None for what is missing. `unplaced` counts the records without a start by their hash.
+    `begun` is when it began: no page is older, so a day that had ended by then is read whole. `start` is the account's
+    first day then; `asked` is the range that the user asked for, None for what is missing. `unplaced` counts the
+    records without a start by their hash.
     """
 
     begun: datetime
+    start: date | None
     asked: DateRange | None
     ranges: tuple[RangeState, ...]
     unplaced: dict[str, int]

@@ -47,6 +47,7 @@ class _Range:
     cursor: Cursor | None  # None: read to its end
     bottom: date
     held: list[Page] = field(default_factory=list)
+    noted: list[tuple[date, str]] = field(default_factory=list)  # records without a start: the day below, their hash
 
     def to_state(self) -> RangeState:
         """With the cursor where the rows of `held` begin, because they are not kept with it."""
@@ -142,7 +143,10 @@ class ListReader:
         """What to remember with the package `load_id`."""
         read = self._read
         ranges = tuple(each.to_state() for each in read.ranges)
-        plan = Plan(read.begun, self._run.options.asked, ranges, dict(read.counted))
+        start, asked = self._run.account.start_date, self._run.options.asked
+        # what lies below `bottom` is read again from there, and counted then
+        again = Counter(key for each in read.ranges for day, key in each.noted if day < each.bottom)
+        plan = Plan(read.begun, start, asked, ranges, dict(read.counted - again))
         first_seen = {key: row.first_seen_at for key, row in read.unplaced.items()}
         return self._stored.after_package(
             load_id, self._coverage, None if self._has_failed else plan, {**self._stored.first_seen, **first_seen}
@@ -222,6 +226,8 @@ class ListReader:
             if bad.row in taken and self._is_wanted(reading, cursor, page, bad.row):
                 key = records.hash_record(bad.record)
                 self._read.counted[key] += 1
+                if page.seconds:
+                    reading.noted.append((_day(page.seconds[bad.row]), key))
                 first = self._stored.first_seen.get(key, now)
                 self._read.unplaced.setdefault(key, UnplacedRow(key, first, now, bad.record, bad.reason))
 
@@ -258,6 +264,7 @@ class ListReader:
         if whole_from < reading.bottom:
             self._put_days(reading, (whole_from, reading.bottom))
             reading.bottom = whole_from
+            reading.noted = [each for each in reading.noted if each[0] < whole_from]
         if reading.bottom <= first:
             self._read.ranges.remove(reading)
 
@@ -305,7 +312,8 @@ def _settings(run: Run, endpoint: str) -> tuple[Any, ...]:
 def _continues(plan: Plan, stored: ListState, run: Run, endpoint: str) -> bool:
     """Whether the plan asks for the same days, with the names filter and time zone of the account."""
     names, timezone = run.account.names.get(endpoint, ""), run.account.timezone
-    return plan.asked == run.options.asked and stored.coverage.under(names, timezone) == stored.coverage
+    is_asked = (plan.start, plan.asked) == (run.account.start_date, run.options.asked)
+    return is_asked and stored.coverage.under(names, timezone) == stored.coverage
 
 
 def _midnight(day: date) -> int:

@@ -103,7 +103,7 @@ class Run:
         self.client = client
         self.options = options
         self.outcome = outcome
-        self.started: set[str] = set()
+        self.waiting: set[str] = set()  # resources that have not begun yet
         self._reading = set(reading)
         self._has_whole_day = False
 

@@ -40,7 +40,9 @@ class Session:
                 "one after the other."
             )
         run = Run(account, client, self.options, [*stored, *others], outcome)
-        reads = {name: continued(run, name, state, self._held.get(name)) for name, state in stored.items()}
+        # taken out: a run that is broken off has moved what it holds, and days of its package are not loaded
+        held, self._held = self._held, {}
+        reads = {name: continued(run, name, state, held.get(name)) for name, state in stored.items()}
         is_midway = any(read is not None and read.ranges for read in reads.values())
         self.readers = {
             name: ListReader(run, name, state, reads[name] if is_midway else None) for name, state in stored.items()
@@ -57,8 +59,8 @@ class Session:
         for name, number in run.outcome.unplaced.items():
             if number:
                 run.warn(f"{name}: records without a start that can be read: {number}. See raw.unplaced_records.")
-        for name, reader in readers.items():
-            self._held.pop(name, None)
-            if name not in run.outcome.list_errors:  # which begins anew, so that no other list waits for it
-                self._held[name] = reader.hold(load_id)
+        # a list that failed begins anew, so that no other list waits for it
+        self._held = {
+            name: reader.hold(load_id) for name, reader in readers.items() if name not in run.outcome.list_errors
+        }
         run.conclude()

@@ -22,7 +22,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines.errors import BudgetSpent, CallsError, KeyRefused, SettingsError, UnexpectedPayload
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.responses import WireRow
-from pipelines.voipcloud import SIDE_TABLES, voipcloud
+from pipelines.voipcloud import SIDE_TABLES, VoipcloudSource, reader, voipcloud
 from pipelines.voipcloud.list_state import VERSION
 from pipelines.voipcloud.schemas import ENDPOINTS
 from tests.support.postgres_server import new_database
@@ -333,6 +333,116 @@ def test_the_readmes_script(site: Site) -> None:
     assert ran.returncode == 0
     with duckdb.connect(str(site.warehouse)) as connection:
         assert connection.sql("select count(*) from raw.queue_calls").fetchall() == [(60,)]
+
+
+@pytest.fixture
+def small_pages(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of 20 calls, three to a package, so that a read takes several packages."""
+    monkeypatch.setattr(reader, "MAX_LIMIT", 20)
+    site.set_setting("package_pages", "3")
+
+
+def drain(pipeline: dlt.Pipeline, source: VoipcloudSource) -> None:
+    """Runs a source until nothing is left."""
+    for _ in range(40):
+        pipeline.run(source)
+        if not source.outcome.has_more:
+            return
+    pytest.fail("it never ends")
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_run_that_is_interrupted(site: Site, pipeline: dlt.Pipeline) -> None:
+    """A broken-off run leaves nothing in memory to go on from: run again, the same source reads what was lost."""
+    source, is_pressed = voipcloud(), [False]
+
+    def press(table: Any) -> Any:
+        if is_pressed[0]:
+            raise KeyboardInterrupt
+        return table
+
+    source.user_calls.add_map(press)
+    pipeline.run(source)
+    assert source.outcome.has_more
+    is_pressed[0] = True
+    with pytest.raises(PipelineStepFailed):
+        pipeline.run(source)
+    is_pressed[0] = False
+    drain(pipeline, source)
+    assert_told(pipeline, site)
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("refresh", ["drop_resources", "drop_data", "drop_sources"])
+def test_a_refresh_of_the_first_versions_warehouse(site: Site, pipeline: dlt.Pipeline, refresh: Any) -> None:
+    """Coverage of the first version is not believed when its rows are dropped in the same run."""
+    drain(pipeline, voipcloud())
+    with pipeline.managed_state(extract_state=True) as state:
+        known = state["sources"]["voipcloud"]
+        lists = known["resources"]
+        known["coverage"] = {name: as_first_version(lists[name].pop("main")["coverage"]) for name in ENDPOINTS}
+    pipeline.run()
+    pipeline.run(voipcloud(), refresh=refresh)
+    drain(pipeline, voipcloud())
+    assert_told(pipeline, site)
+
+
+@pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated")  # dlt's own, when something is pending
+def test_a_source_that_has_not_run(site: Site, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dlt's next run after a failed load loads only what is pending; the source says that there is more."""
+    with monkeypatch.context() as patch:
+        patch.setattr(dlt.Pipeline, "load", full_disk)
+        with pytest.raises(OSError, match="full"):
+            pipeline.run(voipcloud())
+    site.pbx.insert("queue_calls", queue_call(datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)))
+    source = voipcloud()
+    pipeline.run(source)
+    assert source.outcome.has_more
+    drain(pipeline, source)
+    assert_told(pipeline, site)
+
+
+def full_disk(*_: object, **__: object) -> None:
+    """As a disk without room."""
+    raise OSError("the disk is full")
+
+
+def test_parts_of_one_source_in_one_run(site: Site, pipeline: dlt.Pipeline) -> None:
+    """Copies of one source with different lists can be run together."""
+    source = voipcloud()
+    pipeline.run([source.with_resources("user_calls"), source.with_resources("queue_calls", "system_status")])
+    assert_told(pipeline, site, "user_calls", "queue_calls")
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_an_earlier_start_in_the_middle_of_a_read(site: Site, pipeline: dlt.Pipeline) -> None:
+    """A start date moved back between two packages brings the older days in the same loop."""
+    site.set_setting("package_pages", "1")
+    site.set_setting("start_date", (datetime.now(UTC) - timedelta(days=4)).date().isoformat())
+    pipeline.run(voipcloud())
+    site.set_setting("start_date", (datetime.now(UTC) - timedelta(days=60)).date().isoformat())
+    assert sum(run_until_done(f"duckdb:///{site.folder / 'there.db'}", site.folder)) < 30
+    assert_told(make_pipeline(f"duckdb:///{site.folder / 'there.db'}", site.folder), site)
+
+
+def test_a_write_disposition_that_would_double(site: Site, pipeline: dlt.Pipeline) -> None:
+    """Appending to what is loaded is refused with 78, and nothing is asked."""
+    pipeline.run(voipcloud())
+    asked = len(site.pbx.arrivals)
+    with pytest.raises(PipelineStepFailed) as raised:
+        pipeline.run(voipcloud(), write_disposition="append")
+    assert met(raised).exit_code == 78
+    assert len(site.pbx.arrivals) == asked
+    assert_told(pipeline, site)
+
+
+def test_empty_texts(site: Site, url: str) -> None:
+    """An empty text stays one, and is not nothing, on each destination."""
+    call = queue_call(datetime.now(UTC).replace(microsecond=0), answered_by_user_name="", callerid="+61491570156")
+    site.pbx.insert("queue_calls", call)
+    pipeline = make_pipeline(url, site.folder)
+    pipeline.run(voipcloud())
+    assert ("+61491570156", "") in ask(pipeline, "queue_calls", "callerid, answered_by_user_name")
 
 
 @pytest.mark.parametrize("seed", range(2))
