@@ -18,7 +18,7 @@ WALLS = {
     "httpx": {"voipcloud.client", "nightly.notify"},
     "dlt": {"voipcloud", "load.pipeline", "warehouse", "cli"},
     "dbt": {"transform.dbt"},
-    "altair": {"report.charts"},
+    "vl_convert": {"report.html"},
     "sqlite3": {"budget.sqlite"},
 }
 DATABASES = {"duckdb", "psycopg2", "sqlite3", "sqlalchemy", "adbc_driver_postgresql", "adbc_driver_manager"}

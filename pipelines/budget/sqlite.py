@@ -11,7 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from pipelines.budget.clock import Instant, MachineClock, is_alive, own_holder
@@ -48,10 +48,21 @@ class SqliteTransaction:
         return self.clock()
 
     def entries(self) -> list[Entry]:
-        return read_entries(self.connection)
+        entries = []
+        for row_id, *cells, checksum in self.connection.execute("SELECT * FROM requests"):
+            if checksum != _checksum(cells):
+                raise sqlite3.DatabaseError(f"row {row_id} does not match its checksum")
+            account, holder, block_seconds, wall, uptime, boot = cells
+            since = None if boot is None else Instant(wall, uptime, boot)
+            entries.append(Entry(row_id, account, holder, block_seconds, since))
+        return entries
 
     def write(self, entry: Entry) -> Entry:
-        return write_entry(self.connection, entry)
+        since = astuple(entry.since) if entry.since else (None, None, None)
+        cells = [entry.account, entry.holder, entry.block_seconds, *since]
+        row = (entry.id, *cells, _checksum(cells))
+        cursor = self.connection.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        return replace(entry, id=cursor.lastrowid)
 
     def forget(self, entry: Entry) -> None:
         self.connection.execute("DELETE FROM requests WHERE id = ?", (entry.id,))
@@ -98,15 +109,12 @@ class SqliteStorage:
         # mode=rw: SQLite must not create an empty ledger in place of one that has vanished
         address = self.path.absolute().as_uri() + "?mode=rw"
         try:
-            with closing(
-                sqlite3.connect(address, uri=True, timeout=timeout_seconds, isolation_level=None)
-            ) as connection:
-                connection.execute(
-                    "PRAGMA synchronous = EXTRA"
-                )  # the folder too, for a power cut right after the commit
-                connection.execute(
-                    "PRAGMA journal_mode = PERSIST"
-                )  # a commit blanks the journal and leaves the folder as it is
+            connection = sqlite3.connect(address, uri=True, timeout=timeout_seconds, isolation_level=None)
+            with closing(connection):
+                # EXTRA syncs the folder too, for a power cut right after the commit.
+                connection.execute("PRAGMA synchronous = EXTRA")
+                # PERSIST blanks the journal at a commit, and leaves the folder as it is.
+                connection.execute("PRAGMA journal_mode = PERSIST")
                 connection.execute(f"BEGIN {kind}")
                 _check(connection)
                 yield connection
@@ -169,28 +177,6 @@ def _check(connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
-
-
-def read_entries(connection: sqlite3.Connection) -> list[Entry]:
-    """All entries of all accounts. Raises `sqlite3.DatabaseError` if one does not match its checksum."""
-    entries = []
-    for row_id, *cells, checksum in connection.execute("SELECT * FROM requests"):
-        if checksum != _checksum(cells):
-            raise sqlite3.DatabaseError(f"row {row_id} does not match its checksum")
-        account, holder, block_seconds, wall, uptime, boot = cells
-        since = None if boot is None else Instant(wall, uptime, boot)
-        entries.append(Entry(row_id, account, holder, block_seconds, since))
-    return entries
-
-
-def write_entry(connection: sqlite3.Connection, entry: Entry) -> Entry:
-    """Add the entry, or replace the one with its id, even if that has been forgotten meanwhile."""
-    since = (entry.since.wall, entry.since.uptime, entry.since.boot) if entry.since else (None, None, None)
-    cells = [entry.account, entry.holder, entry.block_seconds, *since]
-    cursor = connection.execute(
-        "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (entry.id, *cells, _checksum(cells))
-    )
-    return replace(entry, id=cursor.lastrowid)
 
 
 def _checksum(cells: list[str | float | None]) -> int:

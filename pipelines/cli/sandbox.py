@@ -21,10 +21,10 @@ from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import simulate
 from pipelines.sandbox.callcentre.parameters import CallCentre
 from pipelines.sandbox.clock import running_clock, scatter
-from pipelines.sandbox.faults import KINDS
+from pipelines.sandbox.faults import KINDS, read_fault
 from pipelines.sandbox.request_log import Arrival
 from pipelines.sandbox.responses import Style
-from pipelines.sandbox.server import SimulatedPBX, serving
+from pipelines.sandbox.server import SimulatedPBX
 from pipelines.time_zones import read_zone
 from pipelines.voipcloud.setting_values import parse_zone
 from pipelines.voipcloud.settings import read_accounts
@@ -84,8 +84,10 @@ def sandbox(port: int, keys: tuple[str, ...], faults: tuple[str, ...], quiet: bo
     on_request = None if quiet else _print_request
     with (
         watch_signals() as stop,
-        serving(accounts, port=port, clock=clock, faults=faults, on_request=on_request, **pace) as pbx,
+        SimulatedPBX(*accounts, port=port, clock=clock, after_request=on_request, **pace) as pbx,
     ):
+        for text in faults:
+            pbx.add_fault(read_fault(text))
         click.echo(f"A simulated PBX serves {pbx.base_url}; Ctrl-C ends it. To load from it, in another terminal:")
         click.echo(f"  export SOURCES__VOIPCLOUD__BASE_URL={pbx.base_url}")
         click.echo(f"  export SOURCES__VOIPCLOUD__API_KEY={keys[0]}")

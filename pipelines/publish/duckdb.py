@@ -7,8 +7,6 @@ sees the new ones.
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,17 +32,19 @@ def copy_marts(warehouse: Path, folder: Path) -> dict[str, int]:
 
 def _copy_marts(path: Path, folder: Path) -> dict[str, int]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new, stamp = folder / f".{FILE}.new", datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    parquet = folder / f".parquet-{stamp}"
-    _clear_leftovers(new)
-    with _open(path) as warehouse:
+    new = folder / f".{FILE}.new"
+    parquet = folder / f".parquet-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    for leftover in (new, new.with_name(f"{new.name}.wal")):  # of a publish that was killed
+        leftover.unlink(missing_ok=True)
+    with duckdb.connect(str(path)) as warehouse:
         marts = _find_marts(warehouse)
         warehouse.execute(f"attach '{_quoted(new)}' as readers (storage_version '{STORAGE_VERSION}')")
         try:
             rows = {name: _copy_mart(warehouse, name, parquet) for name in marts}
         finally:
             warehouse.execute("detach readers")
-    _sync(new)
+    with new.open("rb") as written:  # on the disk before the rename: a power cut leaves the old copy or the new
+        os.fsync(written.fileno())
     new.replace(folder / FILE)
     _swap_link(folder / "parquet", parquet)
     return rows
@@ -56,9 +56,9 @@ def _copy_mart(warehouse: duckdb.DuckDBPyConnection, name: str, parquet: Path) -
     warehouse.execute(f'create table readers.{MARTS}."{name}" as from {MARTS}."{name}"')
     _copy_comments(warehouse, name)
     file = _quoted(parquet / f"{name}.parquet")
-    warehouse.execute(f"copy readers.{MARTS}.\"{name}\" to '{file}' (format parquet, compression zstd)")
-    counted = warehouse.execute(f'select count(*) from readers.{MARTS}."{name}"').fetchone()  # noqa: S608 -- dbt's names
-    return int(counted[0]) if counted else 0
+    copied = warehouse.execute(f"copy readers.{MARTS}.\"{name}\" to '{file}' (format parquet, compression zstd)")
+    (rows,) = copied.fetchall()[0]
+    return int(rows)
 
 
 def _copy_comments(warehouse: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -82,15 +82,6 @@ def _find_marts(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def _sync(path: Path) -> None:
-    """Bring the file to the disk before its rename: a power cut leaves the old copy or the new, never an empty one."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _swap_link(link: Path, folder: Path) -> None:
     """Point `link` at `folder` in one step. The folder it pointed at stays until the next swap, for its readers."""
     before = link.resolve() if link.is_symlink() else None
@@ -101,21 +92,6 @@ def _swap_link(link: Path, folder: Path) -> None:
     for old in link.parent.glob(".parquet-*"):
         if old not in (folder, before):
             shutil.rmtree(old)
-
-
-def _clear_leftovers(new: Path) -> None:
-    """Remove what a killed publish left half-written."""
-    for path in (new, new.with_name(f"{new.name}.wal")):
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    connection = duckdb.connect(str(path))
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 def _quoted(path: Path) -> str:

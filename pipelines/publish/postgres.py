@@ -1,5 +1,6 @@
 """Lets a role read the marts of a Postgres warehouse, and nothing else in it."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,9 +20,9 @@ def grant_marts(url: str) -> dict[str, int]:
 
     Raises `SettingsError` if the login may not make roles.
     """
-    connection = postgres.connect(url)
     try:
-        with connection, connection.cursor() as cursor:  # one transaction
+        # The second `connection` is a transaction.
+        with closing(postgres.connect(url)) as connection, connection, connection.cursor() as cursor:
             _grant(cursor)
             _stamp(cursor)
             return _count_rows(cursor)
@@ -30,8 +31,6 @@ def grant_marts(url: str) -> dict[str, int]:
             f"The marts are built, but this login may not make the role {READER_ROLE} that readers get. Let an "
             f"administrator run once: create role {READER_ROLE}; and then run: calls publish --destination postgres."
         ) from None
-    finally:
-        connection.close()
 
 
 def _grant(cursor: Any) -> None:

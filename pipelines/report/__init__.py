@@ -1,8 +1,8 @@
 """The report: one HTML file that needs no server, no network and no other file.
 
 Data flow: published marts → `queries` (SQL files) → `figures`, `agents` (sums for each queue and period; `periods`) →
-`html` (the page with its `charts`, styles and scripts) → published/report.html. `dashboard` serves the same page on
-loopback.
+`html` (the page; its charts, styles and scripts are in assets/) → published/report.html. `dashboard` serves the same
+page on loopback.
 """
 
 from importlib import import_module
@@ -14,6 +14,7 @@ from pipelines.files import full_path, replace_private
 from pipelines.publish import published_folder
 from pipelines.publish.reader import open_marts
 from pipelines.report.definitions import read_definitions
+from pipelines.report.html import read_data, write_page
 from pipelines.warehouse import Target
 
 FILE = "report.html"
@@ -21,8 +22,6 @@ FILE = "report.html"
 
 def make_report(target: Target, *, show_numbers: bool = False, night: str | None = None) -> str:
     """The report as HTML. Raises `NothingPublished` if nothing has been published."""
-    from pipelines.report.html import read_data, write_page  # noqa: PLC0415 -- takes half a second, and only this command needs it
-
     with open_marts(target) as query:
         data = read_data(query, read_definitions(query, target), show_numbers=show_numbers)
     return write_page(data, night=night)
@@ -35,7 +34,8 @@ def write_report(target: Target, path: Path | None = None, *, show_numbers: bool
     the file cannot be written.
     """
     page = make_report(target, show_numbers=show_numbers)
-    path = path or _beside(target)
+    folder = published_folder(target) if target.engine == "duckdb" else full_path("published")
+    path = path or folder / FILE
     try:
         replace_private(path, page)
     except OSError as error:
@@ -54,8 +54,3 @@ def load_dashboard() -> Any:
             "The dashboard needs two more packages: pip install 'call-warehouse[dashboard]'. "
             "calls report writes the same page without them."
         ) from None
-
-
-def _beside(target: Target) -> Path:
-    folder = published_folder(target) if target.engine == "duckdb" else full_path("published")
-    return folder / FILE

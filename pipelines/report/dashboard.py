@@ -77,10 +77,8 @@ def serve(target: Target, port: int, *, show_numbers: bool, notify: Callable[[st
     """
     pages = Pages(target, show_numbers=show_numbers)
     pages.page()  # raises an error here, before a browser gets one
-    listener = socket.socket()
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
+        listener = socket.create_server((HOST, port))
     except OSError:
         raise UsageError(f"Port {port} is taken. Choose another: --port, or --port 0 for any free port.") from None
     notify(f"The dashboard is at http://{HOST}:{listener.getsockname()[1]}/ until Ctrl-C.")

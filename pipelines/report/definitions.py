@@ -3,6 +3,7 @@
 import os
 
 from pipelines.publish import published_folder
+from pipelines.publish.duckdb import FILE
 from pipelines.publish.reader import Query, open_marts
 from pipelines.warehouse import Target
 
@@ -31,7 +32,7 @@ def published_night(target: Target) -> str:
     """A text that changes whenever a night is published; empty if nothing is published."""
     if target.engine == "duckdb":
         try:
-            found = os.stat(published_folder(target) / "calls.duckdb")
+            found = os.stat(published_folder(target) / FILE)
         except FileNotFoundError:
             return ""
         return f"{found.st_ino}-{found.st_mtime_ns}"

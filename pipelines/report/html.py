@@ -20,13 +20,12 @@ from jinja2 import Environment, FileSystemLoader
 from pipelines.publish.reader import Query, Row
 from pipelines.report import figures
 from pipelines.report.agents import AGENT, read_agents, read_callbacks
-from pipelines.report.charts import draw_charts
 from pipelines.report.figures import read_cube, read_scopes, read_trends
 from pipelines.report.periods import Calendar, default_period, last_whole_date, list_periods, read_calendar
 from pipelines.report.queries import Marts, ask
 
 PAGE = Path(__file__).parent / "assets"
-SCRIPTS = ("words.js", "charts.js", "headline.js", "tables.js", "report.js")
+SCRIPTS = ("words.js", "specs.js", "charts.js", "headline.js", "tables.js", "report.js")
 DEFINED = ("queue_days", "queue_hour_of_week", "queue_wait_buckets", "lost_calls", "agent_days", "load_health")
 
 
@@ -79,10 +78,9 @@ def write_page(data: dict[str, Any], *, night: str | None = None) -> str:
         ]
         + (["connect-src 'self'"] if night is not None else [])
     )
-    blocks = {"data": _json(data), "charts": _json(draw_charts())}
     template = Environment(loader=FileSystemLoader(PAGE), autoescape=True).get_template("page.html")
     return template.render(
-        policy=policy, style=style, scripts=scripts, blocks=blocks, night=night, plain=_plain(data), data=data
+        policy=policy, style=style, scripts=scripts, json=_json(data), night=night, plain=_plain(data), data=data
     )
 
 

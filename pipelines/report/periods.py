@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
+import pendulum
+
 DAY = timedelta(days=1)
 Grain = Literal["hour", "day", "week", "month"]
 PRESETS = ((7, "Last 7 days"), (28, "Last 28 days"), (91, "Last 13 weeks"))
@@ -75,14 +77,16 @@ def list_periods(calendar: Calendar) -> list[Period]:
     day_name = f"{last:%A}, {last.day} {last:%B}" if calendar.is_whole else "Today so far"
     periods = [Period("day", day_name, Span(last, last), "hour")]
     for days, label in PRESETS:
-        if first < last - DAY * (days - 1):
-            span = Span(last - DAY * (days - 1), last)
-            periods.append(Period(f"days{days}", label, span, "day", _before(span, first)))
-    weeks = Span(_monday(last) - timedelta(weeks=WEEKS - 1), last)
-    if first < weeks.first:
-        before = Span(weeks.first - timedelta(weeks=WEEKS), last - timedelta(weeks=WEEKS))
-        periods.append(Period("weeks", f"Last {WEEKS} weeks", weeks, "week", before if before.first >= first else None))
-    periods.append(Period("all", "Everything loaded", history, _grain(history)))
+        start = last - DAY * (days - 1)
+        if first < start:
+            before = Span(start - DAY * days, start - DAY)
+            periods.append(Period(f"days{days}", label, Span(start, last), "day", _if_loaded(before, history)))
+    start = pendulum.instance(last).start_of("week").subtract(weeks=WEEKS - 1)
+    if first < start:
+        before = Span(start.subtract(weeks=WEEKS), last - timedelta(weeks=WEEKS))
+        periods.append(Period("weeks", f"Last {WEEKS} weeks", Span(start, last), "week", _if_loaded(before, history)))
+    grain: Grain = "day" if history.days <= 92 else "week" if history.days <= LONG_DAYS else "month"
+    periods.append(Period("all", "Everything loaded", history, grain))
     if history.days > 31:
         periods += _months(history)
     if history.days > LONG_DAYS:
@@ -100,37 +104,28 @@ def list_steps(span: Span, grain: Grain) -> list[Any]:
     """The hours of a day, or the first dates of the span's days, weeks or months."""
     if grain == "hour":
         return list(range(24))
-    first = {"day": span.first, "week": _monday(span.first), "month": span.first.replace(day=1)}[grain]
-    dates = [first + DAY * n for n in range((span.last - first).days + 1)]
-    if grain == "month":
-        return [day for day in dates if day.day == 1]
-    return dates if grain == "day" else dates[::7]
+    first = pendulum.instance(span.first).start_of(grain)
+    return list(pendulum.Interval(first, span.last).range(f"{grain}s"))
 
 
-def _grain(span: Span) -> Grain:
-    return "day" if span.days <= 92 else "week" if span.days <= LONG_DAYS else "month"
-
-
-def _before(span: Span, first: date) -> Span | None:
-    before = Span(span.first - DAY * span.days, span.first - DAY)
-    return before if before.first >= first else None
+def _if_loaded(span: Span, history: Span) -> Span | None:
+    return span if span.first >= history.first else None
 
 
 def _months(history: Span) -> list[Period]:
-    found: list[Period] = []
-    month = history.last.replace(day=1)
-    while len(found) < MONTHS and month + timedelta(days=31) > history.first:
-        start = (month - DAY).replace(day=1)
-        end = min((month + timedelta(days=31)).replace(day=1) - DAY, history.last)
+    newest = pendulum.instance(history.last).start_of("month")
+    found = []
+    for month in (newest.subtract(months=back) for back in range(MONTHS)):
+        end = month.end_of("month")
         if end < history.first:
             break
-        span = Span(max(month, history.first), end)
-        is_cut = end == history.last and (end + DAY).day != 1
+        span = Span(max(month, history.first), min(end, history.last))
+        is_cut = end > history.last
+        start = month.subtract(months=1)
         before = Span(start, min(start + DAY * (span.days - 1), month - DAY) if is_cut else month - DAY)
-        so_far = " so far" if is_cut else ""
-        known = before.first >= history.first and span.first == month
-        found.append(Period(f"{month:%Y-%m}", f"{month:%B %Y}{so_far}", span, "day", before if known else None))
-        month = start
+        known = _if_loaded(before, history)
+        label = f"{month:%B %Y}" + (" so far" if is_cut else "")
+        found.append(Period(f"{month:%Y-%m}", label, span, "day", known if span.first == month else None))
     return found
 
 
@@ -139,10 +134,6 @@ def _years(history: Span) -> list[Period]:
     for year in range(history.last.year, history.first.year - 1, -1):
         span = Span(max(date(year, 1, 1), history.first), min(date(year, 12, 31), history.last))
         before = Span(date(year - 1, 1, 1), date(year - 1, 12, 31))
-        is_whole = span.days >= 365 and before.first >= history.first
-        found.append(Period(f"{year}", f"{year}", span, "month", before if is_whole else None))
+        known = _if_loaded(before, history) if span.days >= 365 else None
+        found.append(Period(f"{year}", f"{year}", span, "month", known))
     return found
-
-
-def _monday(day: date) -> date:
-    return day - DAY * day.weekday()

@@ -1,10 +1,7 @@
-"""HTTP/1.1 over plain sockets with one thread per connection: a response can be a reset, silence or half a body.
+"""HTTP/1.1 with one thread per connection: a response can be a reset, silence or half a body."""
 
-The standard library's HTTP server gives no control of the socket without subclassing most of it.
-"""
-
-import http.client
 import socket
+import socketserver
 import struct
 import threading
 from collections.abc import Callable
@@ -13,7 +10,8 @@ from dataclasses import dataclass
 from email.message import Message
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import BinaryIO, Literal
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 JSON = ("Content-Type", "application/json")
@@ -28,7 +26,6 @@ class Request:
     parameters: tuple[tuple[str, str], ...]
     headers: Message
     body: bytes
-    keep_alive: bool
 
 
 @dataclass(frozen=True)
@@ -46,88 +43,78 @@ class Response:
     seconds: float = 0.0
 
 
-class Listener:
-    """Serves `handle` on a port of 127.0.0.1 (0: any free one) from its creation to `stop`, which sets `stopping`."""
+class Listener(socketserver.ThreadingTCPServer):
+    """Serves `answer` on a port of 127.0.0.1 (0: any free one) from its creation to `stop`, which sets `stopping`."""
 
-    def __init__(self, handle: Callable[[Request], Response], port: int, stopping: threading.Event) -> None:
-        self._handle, self._stopping = handle, stopping
-        self._connections: dict[socket.socket, threading.Thread] = {}
-        self._lock = threading.Lock()
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
-        self.port: int = self._socket.getsockname()[1]
-        self._accepting = threading.Thread(target=self._accept, name="sandbox-accept", daemon=True)
-        self._accepting.start()
+    allow_reuse_address = True
+    request_queue_size = 256
+
+    def __init__(self, answer: Callable[[Request], Response], port: int, stopping: threading.Event) -> None:
+        super().__init__(("127.0.0.1", port), _Connection)
+        self.answer, self.stopping = answer, stopping
+        self._open: set[Any] = set()  # sockets
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
         """Close every connection, busy or not, and wait for its thread."""
-        self._stopping.set()
-        # No portable call interrupts accept(), but a connection does.
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            self._accepting.join()
-        self._socket.close()
-        with self._lock:
-            connections = dict(self._connections)
-        for connection, thread in connections.items():
+        self.stopping.set()
+        self.shutdown()
+        for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            thread.join()
+        self.server_close()
 
-    def _accept(self) -> None:
-        while True:
-            connection, _ = self._socket.accept()
-            if self._stopping.is_set():
-                connection.close()
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            thread = threading.Thread(target=self._converse, args=(connection,), name="sandbox-connection", daemon=True)
-            with self._lock:
-                self._connections[connection] = thread
-            thread.start()
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a connection's thread."""
+        self._open.add(request)
+        super().process_request(request, client_address)
 
-    def _converse(self, connection: socket.socket) -> None:
-        try:
-            # A connection fails when the client leaves or the server stops; neither is an error.
-            with suppress(ConnectionError), connection, connection.makefile("rb") as reader:
-                while request := read_request(reader):
-                    whole = deliver(connection, self._handle(request), self._stopping)
-                    if not (whole and request.keep_alive):
-                        break
-        finally:
-            with self._lock:
-                del self._connections[connection]
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection without the usual shutdown before, which a client would see instead of a reset."""
+        self._open.discard(request)
+        self.close_request(request)
 
 
-def read_request(reader: BinaryIO) -> Request | None:
-    """The next request on a connection; None if there is none or if it is not HTTP."""
-    try:
-        method, target, version = reader.readline(65_537).decode("latin-1").split()
-        headers = http.client.parse_headers(reader)
-        body = reader.read(int(headers.get("Content-Length", "0")))
-        url = urlsplit(target)
+class _Connection(BaseHTTPRequestHandler):
+    server: Listener
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the client leaves or the server stops; neither is an error
+            super().handle()
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
         parameters = tuple(parse_qsl(url.query, keep_blank_values=True))
-    except (ValueError, http.client.HTTPException):
-        return None
-    keep_alive = version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close"
-    return Request(method, url.path, parameters, headers, body, keep_alive)
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        response = self.server.answer(Request(self.command, url.path, parameters, self.headers, body))
+        is_whole = deliver(self.connection, response, self.server.stopping)
+        self.close_connection = self.close_connection or not is_whole
+
+    do_POST = do_GET
+
+    def send_error(self, *_: Any) -> None:  # called for what is not HTTP
+        self.close_connection = True
 
 
 def deliver(connection: socket.socket, response: Response, stopping: threading.Event) -> bool:
     """Send `response` as its `delivery` says. Returns whether the connection stays open."""
-    if response.delivery == "hang":
-        stopping.wait(response.seconds)
-        return False
-    if response.delivery == "reset":
-        # With a linger time of 0, closing sends a reset.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return False
-    if response.delivery == "truncated":
-        connection.sendall(_head(response) + response.body[: len(response.body) // 2])
-        return False
-    if response.delivery == "drip":
-        connection.sendall(_head(response))
-        return _drip(connection, response, stopping)
-    connection.sendall(_head(response) + response.body)
-    return True
+    match response.delivery:
+        case "hang":
+            stopping.wait(response.seconds)
+        case "reset":
+            # With a linger time of 0, closing sends a reset.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        case "truncated":
+            connection.sendall(_head(response) + response.body[: len(response.body) // 2])
+        case "drip":
+            connection.sendall(_head(response))
+            return _drip(connection, response, stopping)
+        case "whole":
+            connection.sendall(_head(response) + response.body)
+            return True
+    return False
 
 
 def _drip(connection: socket.socket, response: Response, stopping: threading.Event, pieces: int = 50) -> bool:

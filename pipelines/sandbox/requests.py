@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from email import message_from_bytes
@@ -119,14 +120,13 @@ def _once_each(parameters: Sequence[tuple[str, str]], known: set[str]) -> Mappin
 
 
 def _day(given: Mapping[str, str], name: str) -> date | None:
-    text = given.get(name, "")
+    text = given.get(name)
     if not text:
         return None
-    try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        day = date.fromisoformat(text)
+        if str(day) == text:  # Python reads other ISO forms too
+            return day
     raise Refused(400, f"Parameters error: {name} must be a day as Y-m-d")
 
 

@@ -74,14 +74,18 @@ BY_PATH: Mapping[str, str] = {PREFIX + endpoint.path: name for name, endpoint in
 
 def write_instants(instants: Instants, style: Style) -> list[str | None]:
     """UTC instants (datetime64[ms]) as this PBX writes them; NaT becomes None."""
-    shown, suffix = instants, "" if style.instants == "naive" else "Z"
+    shown, suffix = instants, np.array("Z")
     if style.instants in ("offset", "naive"):
-        minutes = _offset_minutes(instants, style.timezone)
-        shown = instants + minutes.astype("timedelta64[m]")
-        if style.instants == "offset":
-            return _as_list(np.char.add(_digits(shown, millis=False), _offset_texts(minutes)), instants)
-    text = _digits(shown, millis=style.instants == "Z_millis")
-    return _as_list(np.char.add(text, suffix) if suffix else text, instants)
+        offsets, suffix = _offsets(instants, style.timezone)
+        shown = instants + offsets
+    text = np.datetime_as_string(shown, unit="ms")
+    if style.instants != "Z_millis":
+        whole = instants == instants.astype("datetime64[s]")
+        text = text.astype("U19") if whole.all() else np.where(whole, text.astype("U19"), text)
+    values = (text if style.instants == "naive" else np.char.add(text, suffix)).astype(object)
+    values[np.isnat(instants)] = None
+    written: list[str | None] = values.tolist()
+    return written
 
 
 def write_envelope(style: Style, code: int, data: object, text: str = "") -> bytes:
@@ -96,37 +100,17 @@ def write_envelope(style: Style, code: int, data: object, text: str = "") -> byt
     return orjson.dumps({"status": status, "message": text, "code": code, "data": data})
 
 
-def _digits(instants: Instants, *, millis: bool) -> npt.NDArray[np.str_]:
-    text = np.datetime_as_string(instants, unit="ms")
-    if millis:
-        return text
-    whole = instants == instants.astype("datetime64[s]")
-    seconds: npt.NDArray[np.str_] = text.astype("U19")
-    return seconds if whole.all() else np.where(whole, seconds, text)
-
-
-def _as_list(text: npt.NDArray[np.str_], instants: Instants) -> list[str | None]:
-    values: npt.NDArray[np.object_] = text.astype(object)
-    values[np.isnat(instants)] = None
-    written: list[str | None] = values.tolist()
-    return written
-
-
-def _offset_minutes(instants: Instants, timezone: str) -> npt.NDArray[np.int64]:
+def _offsets(instants: Instants, timezone: str) -> tuple[npt.NDArray[np.timedelta64], npt.NDArray[np.str_]]:
+    """For each instant the offset from UTC, and this as text."""
     # Since 1972 every zone changes its offset on a quarter of an hour in UTC, so one look-up per quarter is enough.
-    minutes = np.where(np.isnat(instants), 0, instants.astype("datetime64[m]").astype(np.int64))
-    quarters, places = np.unique(minutes // 15, return_inverse=True)
+    seconds = np.where(np.isnat(instants), 0, instants.astype("datetime64[s]").astype(np.int64))
+    quarters, places = np.unique(seconds // 900, return_inverse=True)
     offsets = [_offset_at(quarter, timezone) for quarter in quarters.tolist()]
-    return np.array(offsets, dtype=np.int64)[places]
+    texts = [f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}" for minutes in offsets]
+    return np.array(offsets, "timedelta64[m]")[places], np.array(texts, "U6")[places]
 
 
 @lru_cache(maxsize=200_000)
 def _offset_at(quarter: int, timezone: str) -> int:
     offset = datetime.fromtimestamp(quarter * 900, read_zone(timezone)).utcoffset()
     return int(offset.total_seconds() // 60) if offset else 0
-
-
-def _offset_texts(minutes: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
-    known, places = np.unique(minutes, return_inverse=True)
-    texts = [f"{'-' if m < 0 else '+'}{abs(m) // 60:02}:{abs(m) % 60:02}" for m in known.tolist()]
-    return np.array(texts, dtype="U6")[places]

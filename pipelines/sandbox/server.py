@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -15,9 +15,9 @@ from pipelines.errors import UsageError
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.call_list import MovingList
 from pipelines.sandbox.clock import PbxClock, as_datetimes
-from pipelines.sandbox.faults import REFUSALS, Fault, find_strikes, read_fault, retry_headers
+from pipelines.sandbox.faults import REFUSALS, Fault, find_strikes, retry_headers
 from pipelines.sandbox.http import JSON, Listener, Request, Response
-from pipelines.sandbox.request_log import Arrival, RequestLog, most_within
+from pipelines.sandbox.request_log import Arrival, most_within, spend
 from pipelines.sandbox.requests import PageQuery, Query, Refused, read_request
 from pipelines.sandbox.responses import BY_PATH, LISTS, Style, WireRow, write_envelope, write_instants
 
@@ -32,7 +32,7 @@ class SimulatedPBX:
 
     `arrivals` are the requests so far; `rings` the calls that click-to-call started: (account, user_number,
     number_to_call). In every method `account` is a name; None is the first account. Raises UsageError if accounts
-    share a name or a key. Entering raises OSError if `port` is taken.
+    share a name or a key, and on entering if `port` is taken.
     """
 
     def __init__(
@@ -50,13 +50,14 @@ class SimulatedPBX:
         if len(self.accounts) < len(accounts) or len({account.key for account in accounts}) < len(accounts):
             raise UsageError("Each account needs a name and a key of its own.")
         self.base_url = ""
+        self.arrivals: list[Arrival] = []
         self.rings: list[tuple[str, str, str]] = []
         self.faults: list[Fault] = []
         self.after_request = after_request
         self.latency_seconds, self.random_latency = latency_seconds, random_latency
         self._port, self._clock, self._monotonic = port, clock, monotonic
         self._random = np.random.default_rng(seed)
-        self._log = RequestLog()
+        self._windows: defaultdict[str, deque[float]] = defaultdict(deque)  # arrivals that count now, by account
         self._lock, self._stopping = threading.RLock(), threading.Event()
         self._lists = {
             (name, endpoint): MovingList(account.tables.get(endpoint, ()))
@@ -65,30 +66,20 @@ class SimulatedPBX:
         }
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self._listener = Listener(self._handle, self._port, self._stopping)
+        except OSError as error:
+            text = f"Port {self._port} of 127.0.0.1 cannot be used ({error.strerror}). Choose another one."
+            raise UsageError(text) from error
+        self.base_url = f"http://127.0.0.1:{self._listener.server_address[1]}"
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start to serve."""
-        self._listener = Listener(self._handle, self._port, self._stopping)
-        self.base_url = f"http://127.0.0.1:{self._listener.port}"
-
-    def stop(self) -> None:
-        """Close every connection, busy or not, and end every thread."""
         self._listener.stop()
-
-    @property
-    def arrivals(self) -> list[Arrival]:
-        """All requests so far, in order of arrival."""
-        return self._log.arrivals
 
     def most_in_window(self, seconds: float, account: str | None = None) -> int:
         """The largest number of requests that arrived within any span of `seconds` (account None: of all accounts)."""
-        arrivals = list(self.arrivals)
-        return most_within(seconds, [a.at for a in arrivals if account in (None, a.account)])
+        return most_within(seconds, [a.at for a in list(self.arrivals) if account in (None, a.account)])
 
     def spend(self, requests: int, account: str | None = None) -> None:
         """Use up budget, as another program with the same key would."""
@@ -145,7 +136,7 @@ class SimulatedPBX:
         return self._lists[self._account(account).name, endpoint]
 
     def _spend(self, account: Account, at: float) -> float:
-        return self._log.spend(account.name, at, account.requests, account.window_seconds)
+        return spend(self._windows[account.name], at, account.requests, account.window_seconds)
 
     def _now(self) -> datetime | None:
         return self._clock() if self._clock else None
@@ -157,7 +148,7 @@ class SimulatedPBX:
         endpoint, style = BY_PATH.get(request.path, request.path), account.style if account else Style()
         with self._lock:
             arrival = Arrival(self._monotonic(), name, endpoint, dict(request.parameters))
-            self._log.arrivals.append(arrival)
+            self.arrivals.append(arrival)
             wait_seconds = self._spend(account, arrival.at) if account else 0.0
             share = self._random.random() if self.random_latency else 1.0
         self._stopping.wait(self.latency_seconds * share)
@@ -195,40 +186,3 @@ class SimulatedPBX:
             self.rings.append((account.name, *query))
             return []
         return account.system_status
-
-
-@contextmanager
-def serving(
-    accounts: Iterable[Account],
-    *,
-    port: int = 8765,
-    clock: PbxClock | None = None,
-    latency_seconds: float = 0.0,
-    random_latency: bool = False,
-    faults: Iterable[str] = (),
-    on_request: Callable[[Arrival], None] | None = None,
-) -> Iterator[SimulatedPBX]:
-    """A PBX that serves until the context ends, for `calls sandbox`; `faults` are texts for `read_fault`.
-
-    `on_request` is called for each request, in the connection's thread. Raises UsageError for an unknown fault,
-    accounts that share a key, or a port that is taken.
-    """
-    pbx = SimulatedPBX(
-        *accounts,
-        port=port,
-        clock=clock,
-        latency_seconds=latency_seconds,
-        random_latency=random_latency,
-        after_request=on_request,
-    )
-    for text in faults:
-        pbx.add_fault(read_fault(text))
-    try:
-        pbx.start()
-    except OSError as error:
-        text = f"Port {port} of 127.0.0.1 cannot be used ({error.strerror}). Choose another one."
-        raise UsageError(text) from error
-    try:
-        yield pbx
-    finally:
-        pbx.stop()

@@ -24,7 +24,6 @@ __all__ = [
     "ModelsFailed",
     "build_docs",
     "build_models",
-    "check_definitions",
     "create_missing_raw",
     "run_dbt",
 ]
@@ -65,14 +64,6 @@ def build_models(
     return _model_results(target, results)
 
 
-def check_definitions(target: Target, work_dir: Path) -> int:
-    """Run the unit tests of the definitions on a warehouse that was built before; return their number.
-
-    Raises `ModelsFailed`.
-    """
-    return len(run_dbt(target, work_dir, ["test", "--select", "test_type:unit"]))
-
-
 def build_docs(target: Target, work_dir: Path, folder: Path) -> Path:
     """Write dbt's documentation with the lineage to one file in `folder` that only the user can read; return its path.
 
@@ -90,7 +81,7 @@ def build_docs(target: Target, work_dir: Path, folder: Path) -> Path:
 
 
 def create_missing_raw(target: Target) -> None:
-    """Makes each raw table that no load has needed yet, so that every model can be built."""
+    """Make each raw table that no load has needed yet, so that every model can be built."""
     create_missing(target, DATASET, SQL_TABLES)
 
 

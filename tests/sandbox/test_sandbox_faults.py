@@ -17,7 +17,7 @@ from pipelines.sandbox.account import Account
 from pipelines.sandbox.faults import ANSWER_FAULTS, KINDS, ROW_FAULTS, Fault, read_fault
 from pipelines.sandbox.request_log import Arrival
 from pipelines.sandbox.responses import Style, WireRow
-from pipelines.sandbox.server import SimulatedPBX, serving
+from pipelines.sandbox.server import SimulatedPBX
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 NUMBERS = {"user_number": "101", "number_to_call": "+61491570006"}
@@ -256,11 +256,13 @@ def test_a_connection_is_kept() -> None:
             assert other.recv(100) == b""
 
 
-def test_serving_for_the_command_line() -> None:
-    """`serving` takes a port and faults as texts, and calls `on_request` for each request."""
+def test_faults_as_the_command_line_gives_them() -> None:
+    """Faults can be read from texts, `after_request` sees each request, and a port that is taken is refused."""
     seen: list[Arrival] = []
     faults = ["503,times=always,endpoint=queue_calls", "429,after=1,retry_after=2.5,retry_form=seconds"]
-    with serving([account()], port=0, faults=faults, on_request=seen.append) as pbx:
+    with SimulatedPBX(account(), after_request=seen.append) as pbx:
+        for text in faults:
+            pbx.add_fault(read_fault(text))
         answers = [ask(pbx), ask(pbx), ask(pbx, "get-queue-calls"), ask(pbx, "get-queue-calls")]
         assert [(a.endpoint, a.status) for a in seen] == [
             ("user_calls", 200),
@@ -270,7 +272,7 @@ def test_serving_for_the_command_line() -> None:
         ]
         assert answers[1].headers["retry-after"] == "3"
         port = int(pbx.base_url.rpartition(":")[2])
-        with pytest.raises(UsageError, match=f"Port {port} "), serving([account()], port=port):
+        with pytest.raises(UsageError, match=f"Port {port} "), SimulatedPBX(account(), port=port):
             pass
 
 

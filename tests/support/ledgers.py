@@ -17,8 +17,8 @@ import psycopg2
 import pytest
 
 from pipelines.budget import Budget, Limits
-from pipelines.budget.clock import Instant
-from pipelines.budget.sqlite import read_entries, write_entry
+from pipelines.budget.clock import Instant, read_clock
+from pipelines.budget.sqlite import SqliteTransaction
 from pipelines.errors import BudgetSpent
 from tests.support.postgres_server import ask, server
 
@@ -114,7 +114,8 @@ class Place:
         if isinstance(self.address, str):
             return {row_id for (row_id,) in execute("SELECT id FROM calls_ledger.requests WHERE since IS NULL")}
         with closing(sqlite3.connect(self.address)) as connection:
-            return {row.id for row in read_entries(connection) if row.id is not None and row.since is None}
+            entries = SqliteTransaction(connection, read_clock).entries()
+            return {entry.id for entry in entries if entry.id is not None and entry.since is None}
 
     def lose(self, row_id: int) -> None:
         """Make the sender of a request look dead: another process has its pid, or its session has ended."""
@@ -122,9 +123,10 @@ class Place:
             execute(SESSION_OF, row_id)
             return
         with closing(sqlite3.connect(self.address, isolation_level=None)) as connection:
-            for row in read_entries(connection):
-                if row.id == row_id and row.since is None:
-                    write_entry(connection, replace(row, holder=f"{row.holder}1"))
+            ledger = SqliteTransaction(connection, read_clock)
+            for entry in ledger.entries():
+                if entry.id == row_id and entry.since is None:
+                    ledger.write(replace(entry, holder=f"{entry.holder}1"))
 
 
 def spend(budget: Budget, count: int, *, interactive: bool = False) -> None:

@@ -1,14 +1,7 @@
 // Each chart has a heading, the picture, and a table with the same figures, also for screen readers.
 
-const specs = JSON.parse(byId("charts").textContent);
 const WAIT_NAMES = (data.names ? data.names.buckets : []).map((start, place, all) =>
   place + 1 < all.length ? `${start}–${all[place + 1]}` : `${start}+`);
-const OUTCOMES = [
-  ["answered_count", "Answered", "var(--answered)"],
-  ["abandoned_count", "Abandoned", "url(#hatched)"],
-  ["timedout_count", "Timed out", "url(#dotted)"],
-  ["other_count", "Other", "var(--other)"],
-];
 const PATTERNS = {
   offered: { title: "Calls offered per hour, on average", show: (x) => (x < 10 ? tenths.format(x) : showCount(Math.round(x))) },
   abandonment: { title: "Abandonment", show: showShare },
@@ -40,7 +33,7 @@ function drawFigure(id, { title, sub, how, spec = id, rows, values, columns, leg
   const picture = make("div", { class: "chart", role: "img", "aria-label": `${title}. The table below it holds the same figures.` });
   const table = make("details", { open: wasOpen }, make("summary", {}, "As a table"), scrollable(`${title}, as a table`, makeTable(columns, rows)));
   place.replaceChildren(make("figcaption", {}, head), ...[legend].filter(Boolean), picture, ...[note].filter(Boolean), table);
-  const drawn = structuredClone(specs[spec]);
+  const drawn = structuredClone(SPECS[spec]);
   drawn.datasets = { rows: values || rows };
   if (height) drawn.height = height;
   if (steps * WIDEST_STEP < picture.clientWidth - 60) drawn.width = 60 + steps * WIDEST_STEP;
@@ -154,7 +147,7 @@ function drawPattern(figures, period, measure) {
   const amounts = [...cells].map(([cell, counted]) => value(counted, Math.floor(cell / 24))).filter(isKnown);
   const most = Math.max(...amounts, 1e-9);
   const least = measure === "offered" ? 0 : Math.min(...amounts, most); // rates are close together, so the shades begin at the lowest
-  const level = (amount) => (most > least ? Math.min(5, Math.floor((6 * (amount - least)) / (most - least))) : 0);
+  const level = (amount) => (most > least ? Math.min(HEATS.length - 1, Math.floor((HEATS.length * (amount - least)) / (most - least))) : 0);
   const rows = DAYS.map((name, day) => ({ name, day, hours: range(from, to).map((hour) => ({ hour, cell: cells.get(day * 24 + hour) })) }));
   const values = rows.flatMap(({ name, day, hours: own }) => own.map(({ hour, cell }) => {
     const amount = value(cell, day);
@@ -168,7 +161,7 @@ function drawPattern(figures, period, measure) {
   const unit = measure === "offered" ? "" : " Numbers are per cent.";
   return drawFigure("pattern", {
     title, sub: `${showDate(period.span.first)} to ${showDate(period.span.last)}, local time, by the hour in which a call entered the queue.${unit}`,
-    spec: isNarrow ? "pattern_narrow" : "pattern", height: isNarrow ? 26 * (to - from + 1) : null,
+    spec: isNarrow ? "pattern_narrow" : "pattern", height: isNarrow ? ROW_HEIGHT * (to - from + 1) : null,
     steps: isNarrow ? 7 : to - from + 1, rows, columns, values: isNarrow ? values.toSorted((a, b) => a.hour.localeCompare(b.hour)) : values,
     empty: cells.size ? null : "No calls were offered in this period.",
     how: define(...{ offered: ["queue_hour_of_week.offered_per_week", "queue_hour_of_week.weeks_count"],

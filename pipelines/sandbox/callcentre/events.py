@@ -7,8 +7,10 @@ place's time-out ends. At the time-out the caller goes on to the overflow. A use
 import math
 from collections.abc import Callable
 from heapq import heappop, heappush
+from operator import itemgetter
+from typing import Any
 
-from pipelines.sandbox.callcentre.floor import Floor
+from pipelines.sandbox.callcentre.floor import Floor, UserCall, Visit
 
 ANSWERED, ABANDONED, TIMEDOUT = range(3)
 USER_ANSWERS = 0.8  # share of answered calls, of those to a free user and of those that users make
@@ -30,89 +32,73 @@ def enter_by_number(floor: Floor, at: float, caller: int, number: int) -> None:
 
 def enter(floor: Floor, at: float, place: int, caller: int, number: int) -> None:
     """A caller enters a queue or ring group. A free member's phone rings, or the caller waits."""
-    visits, rules, free = floor.visits, floor.places[place], floor.free[place]
-    visit = len(visits.place)
+    rules, free = floor.places[place], floor.free[place]
     patience = next(floor.pause) * rules.patience_seconds
-    deadline = at + min(patience, rules.timeout_seconds)
-    visits.place.append(place)
-    visits.caller.append(caller)
-    visits.number.append(number)
-    visits.entered.append(at)
-    visits.answered.append(at)
-    visits.ends.append(deadline)
-    visits.user.append(-1)
-    visits.status.append(ABANDONED if patience < rules.timeout_seconds else TIMEDOUT)
+    status = ABANDONED if patience < rules.timeout_seconds else TIMEDOUT
+    visit = Visit(at, place, caller, number, at + min(patience, rules.timeout_seconds), status)
+    floor.visits.append(visit)
     if free:
         user = next(iter(free))
         seize(floor, user)
         ring(floor, at, user, visit)
     else:
         floor.waiting[place].append(visit)
-    if visits.user[visit] < 0 and deadline < math.inf:
-        heappush(floor.due, (deadline, LEAVE, visit))
+    if visit.user < 0 and visit.ends < math.inf:
+        heappush(floor.due, (visit.ends, LEAVE, visit))
 
 
-def ring(floor: Floor, at: float, user: int, visit: int) -> None:
+def ring(floor: Floor, at: float, user: int, visit: Visit) -> None:
     """Ring a seized user for a caller until the answer or the caller's deadline; the outcome is drawn at once."""
-    visits, place = floor.visits, floor.visits.place[visit]
     # In a ring group several phones ring, and the first answer of several comes sooner.
-    phones = 1 + len(floor.free[place]) if place >= len(floor.centre.queues) else 1
+    phones = 1 + len(floor.free[visit.place]) if visit.place >= len(floor.centre.queues) else 1
     answered = at + next(floor.pause) * floor.centre.answer_seconds / phones
-    ends = visits.ends[visit]
-    if answered < ends:
-        ends = answered + next(floor.talk) * floor.places[place].talk_seconds
-        visits.answered[visit] = answered
-        visits.ends[visit] = ends
-        visits.user[visit] = user
-        visits.status[visit] = ANSWERED
-    add_user_call(floor, visits.caller[visit], visits.number[visit], user, 1, at, min(answered, ends), ends)
+    if answered < visit.ends:
+        visit.answered, visit.user, visit.status = answered, user, ANSWERED
+        visit.ends = answered + next(floor.talk) * floor.places[visit.place].talk_seconds
+    ends = visit.ends
+    floor.user_calls.append(UserCall(visit.caller, visit.number, user, 1, at, min(answered, ends), ends))
     heappush(floor.due, (ends, RELEASE, user))
 
 
 def release(floor: Floor, at: float, user: int) -> None:
     """A user's call ends. The caller who has waited longest in any of the user's places is next."""
-    visits, longest = floor.visits, -1
-    for place in floor.places_of[user]:
-        line = floor.waiting[place]
-        while line and visits.ends[line[0]] <= at:
+    lines = [floor.waiting[place] for place in floor.places_of[user]]
+    for line in lines:
+        while line and line[0].ends <= at:
             line.popleft()
-        if line and (longest < 0 or line[0] < longest):  # visits are numbered in order of entry
-            longest = line[0]
-    if longest >= 0:
-        floor.waiting[visits.place[longest]].popleft()
-        ring(floor, at, user, longest)
+    if waiting := [line for line in lines if line]:
+        ring(floor, at, user, min(waiting, key=itemgetter(0)).popleft())
         return
     floor.idle.add(user)
     for place in floor.places_of[user]:
         floor.free[place][user] = None
 
 
-def leave(floor: Floor, at: float, visit: int) -> None:
+def leave(floor: Floor, at: float, visit: Visit) -> None:
     """A visit's deadline. A caller not answered by now goes on to the overflow, or is lost."""
-    visits, centre = floor.visits, floor.centre
-    if visits.user[visit] >= 0:
+    centre, onward = floor.centre, floor.overflow[visit.place]
+    if visit.user >= 0:
         return
-    caller, onward = visits.caller[visit], floor.overflow[visits.place[visit]]
-    if visits.status[visit] == TIMEDOUT and onward is not None:
-        enter(floor, at, onward, caller, visits.number[visit])
+    if visit.status == TIMEDOUT and onward is not None:
+        enter(floor, at, onward, visit.caller, visit.number)
         return
     if next(floor.chance) < centre.redial_share:
         heappush(floor.due, (at + next(floor.pause) * centre.redial_seconds, REDIAL, visit))
-    if next(floor.chance) < centre.callback_share and caller < floor.book.first_anonymous:
+    if next(floor.chance) < centre.callback_share and visit.caller < floor.book.first_anonymous:
         heappush(floor.due, (at + next(floor.pause) * centre.callback_seconds, CALL_BACK, visit))
 
 
-def redial(floor: Floor, at: float, visit: int) -> None:
+def redial(floor: Floor, at: float, visit: Visit) -> None:
     """A lost caller rings the same number again."""
     if at < floor.closes:
-        enter_by_number(floor, at, floor.visits.caller[visit], floor.visits.number[visit])
+        enter_by_number(floor, at, visit.caller, visit.number)
 
 
-def call_back(floor: Floor, at: float, visit: int) -> None:
+def call_back(floor: Floor, at: float, visit: Visit) -> None:
     """A free member rings a lost caller; if all are busy, nobody does."""
-    free = floor.free[floor.visits.place[visit]]
+    free = floor.free[visit.place]
     if free and at < floor.closes:
-        dial(floor, at, floor.visits.caller[visit], next(iter(free)))
+        dial(floor, at, visit.caller, next(iter(free)))
 
 
 def ring_user(floor: Floor, at: float, caller: int, user: int) -> None:
@@ -143,7 +129,7 @@ def converse(
     answered = at + next(floor.pause) * (floor.centre.answer_seconds if taken else UNANSWERED_SECONDS)
     ends = answered + (next(floor.talk) * floor.centre.user_talk_seconds if taken else 0.0)
     for user, is_inbound in parties:
-        add_user_call(floor, caller, called, user, is_inbound, at, answered, ends)
+        floor.user_calls.append(UserCall(caller, called, user, is_inbound, at, answered, ends))
         if taken or not is_inbound:
             seize(floor, user)
             heappush(floor.due, (ends, RELEASE, user))
@@ -156,19 +142,5 @@ def seize(floor: Floor, user: int) -> None:
         del floor.free[place][user]
 
 
-def add_user_call(
-    floor: Floor, caller: int, called: int, user: int, is_inbound: int, at: float, answered: float, ends: float
-) -> None:
-    """Add a call to the users' calls."""
-    calls = floor.user_calls
-    calls.caller.append(caller)
-    calls.called.append(called)
-    calls.user.append(user)
-    calls.is_inbound.append(is_inbound)
-    calls.starts.append(at)
-    calls.answered.append(answered)
-    calls.ends.append(ends)
-
-
 RELEASE, LEAVE, REDIAL, CALL_BACK = range(4)
-EVENTS: tuple[Callable[[Floor, float, int], None], ...] = (release, leave, redial, call_back)
+EVENTS: tuple[Callable[[Floor, float, Any], None], ...] = (release, leave, redial, call_back)

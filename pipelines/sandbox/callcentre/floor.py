@@ -1,13 +1,13 @@
-"""The state of a call centre at work: who is free, who waits, and the calls so far, as columns of numbers.
+"""The state of a call centre at work: who is free, who waits, and the calls so far.
 
 Instants are seconds since the first day began, as floats. Users, places (queues, then ring groups) and the phone
 book's numbers are positions.
 """
 
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,41 +18,30 @@ from pipelines.sandbox.callcentre.phone_book import PhoneBook
 LOGNORMAL_SIGMA = 0.8  # of talk times
 
 
-def floats() -> "array[float]":
-    """An empty column of instants. An array takes a quarter of the memory of a list."""
-    return array("d")
+@dataclass(slots=True, order=True)
+class Visit:
+    """One visit to a queue or ring group. Until it is answered, it ends at its deadline. Visits sort by entry."""
+
+    entered: float
+    place: int
+    caller: int
+    number: int
+    ends: float
+    status: int
+    answered: float = 0.0
+    user: int = -1  # -1: not answered
 
 
-def ints() -> "array[int]":
-    """An empty column of positions or codes."""
-    return array("q")
+class UserCall(NamedTuple):
+    """One call of a user. If `answered` equals `ends`, it had no answer."""
 
-
-@dataclass(frozen=True, slots=True)
-class Visits:
-    """Columns with one entry per visit to a queue or ring group. Until it is answered, a visit ends at its deadline."""
-
-    place: "array[int]" = field(default_factory=ints)
-    caller: "array[int]" = field(default_factory=ints)
-    number: "array[int]" = field(default_factory=ints)
-    entered: "array[float]" = field(default_factory=floats)
-    answered: "array[float]" = field(default_factory=floats)  # valid if `user` is not -1
-    ends: "array[float]" = field(default_factory=floats)
-    user: "array[int]" = field(default_factory=ints)  # -1: not answered
-    status: "array[int]" = field(default_factory=ints)
-
-
-@dataclass(frozen=True, slots=True)
-class UserCalls:
-    """Columns with one entry per call of a user; a call whose `answered` equals `ends` had no answer."""
-
-    caller: "array[int]" = field(default_factory=ints)
-    called: "array[int]" = field(default_factory=ints)
-    user: "array[int]" = field(default_factory=ints)
-    is_inbound: "array[int]" = field(default_factory=ints)
-    starts: "array[float]" = field(default_factory=floats)
-    answered: "array[float]" = field(default_factory=floats)
-    ends: "array[float]" = field(default_factory=floats)
+    caller: int
+    called: int
+    user: int
+    is_inbound: int
+    starts: float
+    answered: float
+    ends: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +60,10 @@ class Floor:
     pause: Iterator[float]  # exponential with mean 1
     talk: Iterator[float]  # with mean 1
     chance: Iterator[float]  # uniform from 0 to 1
-    waiting: list[deque[int]]  # place → visits in order of entry, including some that have ended
-    due: list[tuple[float, int, int]] = field(default_factory=list)  # a heap of (instant, event, user or visit)
-    visits: Visits = field(default_factory=Visits)
-    user_calls: UserCalls = field(default_factory=UserCalls)
+    waiting: list[deque[Visit]]  # place → visits in order of entry, including some that have ended
+    due: list[tuple[float, int, Any]] = field(default_factory=list)  # a heap of (instant, event, user or visit)
+    visits: list[Visit] = field(default_factory=list)
+    user_calls: list[UserCall] = field(default_factory=list)
 
 
 def open_floor(centre: CallCentre, book: PhoneBook, closes: float, seed: np.random.SeedSequence) -> Floor:

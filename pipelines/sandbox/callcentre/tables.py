@@ -1,5 +1,8 @@
 """The simulated calls as the API's tables: its fields in its order, newest first."""
 
+from collections.abc import Sequence
+from operator import attrgetter
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -8,26 +11,24 @@ from pipelines.sandbox.callcentre.floor import Floor
 
 INSTANT = pa.timestamp("us", tz="UTC")
 STATUSES = ("answered", "abandoned", "timedout")  # by the floor's codes
+USER_CALL = attrgetter("starts", "answered", "ends", "caller", "called", "user", "is_inbound")
+VISIT = attrgetter("entered", "answered", "ends", "caller", "number", "user", "place", "status")
 
 
 def user_call_table(floor: Floor, opens: int) -> pa.Table:
     """The users' calls; `opens` is the Unix second at which the first day began."""
-    calls = floor.user_calls
-    starts = np.asarray(calls.starts)
-    order = np.argsort(-starts)
-    start, answer, end = (
-        whole_seconds(np.asarray(column)[order], opens) for column in (starts, calls.answered, calls.ends)
-    )
+    found = [USER_CALL(call) for call in floor.user_calls]
+    start, answer, end, caller, called, user, is_inbound = newest_first(found, 7)
     numbers = pa.array(floor.book.numbers, pa.string())
     return pa.table(
         {
-            "from_number": numbers.take(pa.array(np.asarray(calls.caller)[order])),
-            "to_number": numbers.take(pa.array(np.asarray(calls.called)[order])),
-            "user_name": pa.array(floor.centre.users, pa.string()).take(pa.array(np.asarray(calls.user)[order])),
-            "is_inbound": pa.array(np.asarray(calls.is_inbound)[order]),
-            "call_start_at": instants(start),
+            "from_number": numbers.take(pa.array(caller)),
+            "to_number": numbers.take(pa.array(called)),
+            "user_name": pa.array(floor.centre.users, pa.string()).take(pa.array(user)),
+            "is_inbound": pa.array(is_inbound),
+            "call_start_at": instants(start, opens),
             "call_duration": pa.array(end - start),
-            "call_finished_at": instants(end),
+            "call_finished_at": instants(end, opens),
             "conversation_duration": pa.array(end - answer),
         }
     )
@@ -35,35 +36,30 @@ def user_call_table(floor: Floor, opens: int) -> pa.Table:
 
 def visit_table(floor: Floor, opens: int, name_field: str, places: range) -> pa.Table:
     """The visits to the places at these positions; `opens` is the Unix second at which the first day began."""
-    visits = floor.visits
-    entered, place = np.asarray(visits.entered), np.asarray(visits.place)
-    chosen = np.flatnonzero((place >= places.start) & (place < places.stop))
-    order = chosen[np.argsort(-entered[chosen])]
-    start, answer, end = (
-        whole_seconds(np.asarray(column)[order], opens) for column in (entered, visits.answered, visits.ends)
-    )
-    user = np.asarray(visits.user)[order]
-    names = pa.array([place.name for place in floor.places], pa.string())
+    found = [VISIT(visit) for visit in floor.visits if visit.place in places]
+    start, answer, end, caller, number, user, place, status = newest_first(found, 8)
     numbers = pa.array(floor.book.numbers, pa.string())
     return pa.table(
         {
-            name_field: names.take(pa.array(place[order])),
-            "callerid": numbers.take(pa.array(np.asarray(visits.caller)[order])),
-            "inbound_number": numbers.take(pa.array(np.asarray(visits.number)[order])),
-            "call_start_at": instants(start),
-            "call_answered_at": instants(answer, user < 0),
-            "call_finished_at": instants(end),
+            name_field: pa.array([place.name for place in floor.places], pa.string()).take(pa.array(place)),
+            "callerid": numbers.take(pa.array(caller)),
+            "inbound_number": numbers.take(pa.array(number)),
+            "call_start_at": instants(start, opens),
+            "call_answered_at": instants(answer, opens, user < 0),
+            "call_finished_at": instants(end, opens),
             "answered_by_user_name": pa.array(floor.centre.users, pa.string()).take(pa.array(user, mask=user < 0)),
-            "status": pa.array(STATUSES).take(pa.array(np.asarray(visits.status)[order])),
+            "status": pa.array(STATUSES).take(pa.array(status)),
         }
     )
 
 
-def whole_seconds(at: NDArray[np.float64], opens: int) -> NDArray[np.int64]:
-    """Seconds since the first day began, as Unix seconds, rounded down."""
-    return np.floor(at).astype(np.int64) + opens
+def newest_first(rows: Sequence[tuple[float, ...]], width: int) -> NDArray[np.int64]:
+    """The columns of `rows`, whose first is the start; instants are rounded down to whole seconds."""
+    columns = np.array(rows, float).reshape(-1, width).T
+    whole: NDArray[np.int64] = np.floor(columns[:, np.argsort(-columns[0])]).astype(np.int64)
+    return whole
 
 
-def instants(unix_seconds: NDArray[np.int64], absent: NDArray[np.bool_] | None = None) -> pa.Array:
-    """Unix seconds as UTC timestamps, null where `absent`."""
-    return pa.array(unix_seconds * 1_000_000, INSTANT, mask=absent)
+def instants(seconds: NDArray[np.int64], opens: int, absent: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Seconds since the first day began as UTC timestamps, null where `absent`."""
+    return pa.array((seconds + opens) * 1_000_000, INSTANT, mask=absent)
