@@ -21,7 +21,7 @@ import difflib
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 # Exit codes from the mildest to the gravest; 0 is success.
 SEVERITY = (0, 75, 65, 69, 77, 78, 2, 1)
@@ -110,6 +110,13 @@ class SettingsError(CallsError):
 def exit_code(errors: Iterable[CallsError | None]) -> int:
     """The gravest exit code of several errors; 0 if there is none."""
     return max((error.exit_code if error else 0 for error in errors), key=SEVERITY.index, default=0)
+
+
+def describe_error(error: object) -> dict[str, Any]:
+    """An error, ready for JSON; for `orjson.dumps(…, default=describe_error)`. Raises `TypeError` for anything else."""
+    if isinstance(error, CallsError):
+        return {"message": str(error), "exit_code": error.exit_code}
+    raise TypeError
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -74,8 +74,7 @@ def test_the_settings_are_those_there_are() -> None:
     """The settings table names each setting, and none that there is not."""
     table = README.split("## Settings")[1].split("## Privacy")[0]
     named = set(re.findall(r"`([a-z_.<>*]+)`", "".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE))))
-    named = {name.removeprefix("budget.") for name in named} - {"accounts.<name>.*"}
-    assert named == (settings.KEYS | settings.BUDGET_KEYS) - {"budget", "accounts"}
+    assert named - {"accounts.<name>.*"} == settings.KEYS
 
 
 def test_the_tree_is_the_tree() -> None:

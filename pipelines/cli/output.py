@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.errors import CallsError, exit_code
+from pipelines.errors import CallsError, describe_error, exit_code
 from pipelines.load.account import LoadResult
 from pipelines.nightly import NightResult
 from pipelines.publish import Published
@@ -29,7 +29,8 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 def emit(value: Any, as_json: bool, show: Callable[[], object]) -> None:
     """Write `value` as one JSON document to standard output, or else call `show`."""
     if as_json:
-        sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+        option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        sys.stdout.write(orjson.dumps(value, default=describe_error, option=option).decode())
     else:
         show()
 

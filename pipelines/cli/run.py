@@ -1,6 +1,5 @@
 """The night and its steps: `calls run`, `load`, `build`, `publish`, `report`."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,21 +29,19 @@ from pipelines.cli.output import (
 )
 from pipelines.cli.progress import watch_build, watch_loads
 from pipelines.cli.signals import watch_signals
-from pipelines.errors import CallsError, UnexpectedError, UsageError, exit_code
+from pipelines.errors import CallsError, UnexpectedError, UsageError
 from pipelines.load.account import LoadOptions
 from pipelines.load.pipeline import find_target
 from pipelines.nightly import (
     NightResult,
     build,
-    describe_load,
     load_accounts,
     load_errors,
     log_night,
     run_night,
-    summarize,
 )
 from pipelines.nightly.log import open_log
-from pipelines.nightly.notify import notify, read_notify_settings
+from pipelines.nightly.notify import notify
 from pipelines.publish import publish
 from pipelines.report import write_report
 from pipelines.voipcloud.coverage import DateRange
@@ -62,6 +59,11 @@ from pipelines.warehouse import read_target
 def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, as_json: bool) -> None:
     """The nightly job: load, build, publish, report. Writes a log, and notifies when it fails."""
     with open_log() as log:
+
+        def warn(text: str) -> None:
+            log.warning(text)
+            say_warning(text)
+
         log.info("calls run begins")
         night = NightResult()
         try:
@@ -73,11 +75,11 @@ def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, 
         except Exception as error:
             log.critical("the run broke: %s", type(error).__name__)
             night.errors.append(UnexpectedError.wrap(error, "The run"))
-            _notify(night, log.warning)
+            notify(night, warn)
             raise
-        _notify(night, log.warning)
+        notify(night, warn)
         log_night(night, log)
-    emit(summarize(night), as_json, lambda: print_night(night) if night.loads else None)
+    emit(night, as_json, lambda: print_night(night) if night.loads else None)
     finish(night.errors)
 
 
@@ -108,7 +110,7 @@ def load(
     with watch_signals() as stop, watch_loads(stop) as observer:
         loads = load_accounts(sound, target, options, observer, jobs, wrong)
         stopped = stop()
-    emit({"loads": [describe_load(load) for load in loads]}, as_json, partial(print_loads, loads))
+    emit({"loads": loads}, as_json, partial(print_loads, loads))
     finish(load_errors(loads, stopped))
 
 
@@ -120,7 +122,7 @@ def build_marts(full_refresh: bool, destination: Any, as_json: bool) -> None:
     """Build the SQL models on what was loaded, and test them."""
     with watch_build() as on_model:
         models = build(read_target(destination), on_model, full_refresh=full_refresh)
-    emit({"models": [vars(model) for model in models]}, as_json, partial(print_models, models))
+    emit({"models": models}, as_json, partial(print_models, models))
 
 
 @click.command("publish")
@@ -129,7 +131,7 @@ def build_marts(full_refresh: bool, destination: Any, as_json: bool) -> None:
 def publish_marts(destination: Any, as_json: bool) -> None:
     """Swap in the readers' copy: published/calls.duckdb, and Parquet files beside it."""
     published = publish(read_target(destination))
-    emit(vars(published), as_json, partial(print_published, published))
+    emit(published, as_json, partial(print_published, published))
 
 
 @click.command("report")
@@ -149,19 +151,3 @@ def _days_again(first: pendulum.Date | None, last: pendulum.Date | None) -> Date
     if first and last and first > last:
         raise UsageError(f"--from {first} is after --to {last}.")
     return DateRange(first, last.add(days=1) if last else None)
-
-
-def _notify(night: NightResult, log: Callable[[str], None]) -> None:
-    """Send the failure notice. If sending fails, print and log that; nothing else changes."""
-
-    def warn(text: str) -> None:
-        log(text)
-        say_warning(text)
-
-    try:
-        settings = read_notify_settings()
-    except CallsError as error:
-        night.errors.append(error)
-        return
-    if night.errors:
-        notify(settings, summarize(night), exit_code(night.errors), warn)

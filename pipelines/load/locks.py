@@ -1,4 +1,4 @@
-"""One run an account at a time. The kernel frees the lock when its process dies; a note beside it says who has it."""
+"""One run per account at a time. The kernel frees the lock when its process dies; a note beside it says who has it."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class Running:
 
 @contextmanager
 def hold_account(account: str) -> Iterator[None]:
-    """Holds the account for this process. Raises `AlreadyRunning` where another run has it."""
+    """Holds the account for this process. Raises `AlreadyRunning` if another run has it."""
     lock = FileLock(_path(account), mode=0o600)
     try:
         _path(account).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,13 +57,11 @@ def find_running(account: str) -> Running | None:
     path = _path(account)
     if not path.exists():
         return None
-    lock = FileLock(path, mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        with FileLock(path, mode=0o600).acquire(timeout=0):
+            return None
     except Timeout:
         return _note(account) or Running(0, path.stat().st_mtime)
-    lock.release()
-    return None
 
 
 def _path(account: str) -> Path:

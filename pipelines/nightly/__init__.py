@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pipelines.errors import CallsError, Interrupted, SettingsError, exit_code
 from pipelines.files import home
@@ -26,7 +25,7 @@ OnModel = Callable[[str, int, int], None]  # name, done, total
 
 @dataclass
 class NightResult:
-    """What a night did; `errors` in the order in which they occurred."""
+    """What a night did; `errors` in the order in which they occurred. As JSON, this is the summary."""
 
     loads: list[LoadResult] = field(default_factory=list)
     models: list[ModelResult] = field(default_factory=list)
@@ -60,7 +59,7 @@ def run_night(
             night.report = str(write_report(target))
     except CallsError as error:
         night.errors.append(error)
-    night.seconds = time.monotonic() - begun
+    night.seconds = round(time.monotonic() - begun, 3)
     return night
 
 
@@ -114,24 +113,3 @@ def log_night(night: NightResult, log: logging.Logger) -> None:
     for error in night.errors:
         log.error("%d %s", error.exit_code, error)
     log.info("ended with %d after %.1f s", exit_code(night.errors), night.seconds)
-
-
-def summarize(night: NightResult) -> dict[str, Any]:
-    """The night as JSON."""
-    return {
-        "loads": [describe_load(load) for load in night.loads],
-        "models": [vars(model) for model in night.models],
-        "published": vars(night.published) if night.published else None,
-        "report": night.report,
-        "seconds": round(night.seconds, 3),
-        "errors": [_describe_error(error) for error in night.errors],
-    }
-
-
-def describe_load(load: LoadResult) -> dict[str, Any]:
-    """One account's load as JSON."""
-    return {**vars(load), "error": _describe_error(load.error) if load.error else None}
-
-
-def _describe_error(error: CallsError) -> dict[str, Any]:
-    return {"message": str(error), "exit_code": error.exit_code}

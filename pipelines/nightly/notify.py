@@ -17,20 +17,20 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
-from pipelines.errors import SettingsError
-from pipelines.voipcloud.setting_lookup import find_plain_or_secret, section_keys
-from pipelines.voipcloud.setting_values import LOOPBACK
+from pipelines.errors import SettingsError, describe_error, exit_code
+from pipelines.nightly import NightResult
+from pipelines.voipcloud.setting_lookup import check_keys, find_plain_or_secret
+from pipelines.voipcloud.setting_values import LOOPBACK, parse_number
 
-DEFAULT_TIMEOUT_SECONDS = 30.0
-LONGEST_TIMEOUT_SECONDS = 600.0
 SECRET_PREFIXES = ("SOURCES__", "DESTINATION__", "NOTIFY__")
-KEYS = ("command", "webhook", "timeout_seconds")
+Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,58 +39,90 @@ class NotifySettings:
 
     command: tuple[str, ...] = ()
     webhook: str | None = field(default=None, repr=False)
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    timeout_seconds: float = 30.0
+
+
+def _parse_command(value: Any) -> tuple[str, ...]:
+    parsed = json.loads(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
+    words = shlex.split(parsed) if isinstance(parsed, str) else [str(word) for word in parsed]
+    if not words or shutil.which(words[0]) is None:
+        raise ValueError
+    return tuple(words)
+
+
+def _parse_webhook(value: Any) -> str:
+    address = str(value).strip()
+    parts = urlsplit(address)
+    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
+        return address
+    raise ValueError
+
+
+PARSERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {  # with what each has to be
+    "command": (
+        _parse_command,
+        "words, of which the first is a program that exists, by its path or on PATH: "
+        '["/usr/local/bin/notify", "--calls"]',
+    ),
+    "webhook": (_parse_webhook, "an https address, or http on this machine"),
+    "timeout_seconds": (partial(parse_number, most=600, can_be_zero=False), "more than 0 and at most 600"),
+}
 
 
 def read_notify_settings() -> NotifySettings:
     """The settings in `[notify]`, each checked. Raises `SettingsError`."""
-    for name in section_keys("notify"):
-        if name not in KEYS:
-            raise SettingsError(f"[notify] has no setting '{name}'. It has: {', '.join(KEYS)}.")
-    command, webhook, timeout = (find_plain_or_secret(f"notify.{name}") for name in KEYS)
-    return NotifySettings(
-        _parse_command(command) if command else (),
-        _parse_webhook(str(webhook)) if webhook else None,
-        _parse_timeout(timeout) if timeout is not None else DEFAULT_TIMEOUT_SECONDS,
-    )
+    check_keys("notify", PARSERS)
+    found: dict[str, Any] = {}
+    for name, (parse, expected) in PARSERS.items():
+        value = find_plain_or_secret(f"notify.{name}")
+        if value is None or value in ("", []):
+            continue
+        try:
+            found[name] = parse(value)
+        except (ValueError, TypeError):
+            raise SettingsError(f"[notify] {name} cannot be used: it has to be {expected}.") from None
+    return NotifySettings(**found)
 
 
-def notify(settings: NotifySettings, summary: Mapping[str, Any], exit_code: int, warn: Callable[[str], None]) -> None:
-    """Run the command and post to the webhook, whichever are set. If one fails, `warn` gets a line."""
-    text = f"calls run on {socket.gethostname()} ended with {exit_code}: {_messages(summary)}"
-    body = {"text": text, "exit_code": exit_code, "host": socket.gethostname(), **summary}
-    if settings.command:
-        _run(settings, orjson.dumps(body), exit_code, warn)
-    if settings.webhook:
-        _post(settings.webhook, settings.timeout_seconds, orjson.dumps(body), warn)
-
-
-def _messages(summary: Mapping[str, Any]) -> str:
-    return " ".join(error["message"] for error in summary["errors"])
-
-
-def _run(settings: NotifySettings, body: bytes, exit_code: int, warn: Callable[[str], None]) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
-    environment["CALLS_EXIT_CODE"] = str(exit_code)
+def notify(night: NightResult, warn: Warn) -> None:
+    """Run the command and post to the webhook, whichever are set, if the night has errors. `warn` says what fails."""
     try:
-        ended = subprocess.run(
+        settings = read_notify_settings()
+    except SettingsError as error:
+        night.errors.append(error)
+        return
+    if not night.errors:
+        return
+    code, host = exit_code(night.errors), socket.gethostname()
+    text = f"calls run on {host} ended with {code}: {' '.join(map(str, night.errors))}"
+    body = orjson.dumps({"text": text, "exit_code": code, "host": host, **vars(night)}, default=describe_error)
+    if settings.command:
+        _run(settings, body, code, warn)
+    if settings.webhook:
+        _post(settings.webhook, settings.timeout_seconds, body, warn)
+
+
+def _run(settings: NotifySettings, body: bytes, code: int, warn: Warn) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
+    environment["CALLS_EXIT_CODE"] = str(code)
+    try:
+        subprocess.run(
             settings.command,
             input=body,
             env=environment,
             stdout=subprocess.DEVNULL,
             timeout=settings.timeout_seconds,
-            check=False,
+            check=True,
         )
     except subprocess.TimeoutExpired:
         warn(f"The command in [notify] was killed after {settings.timeout_seconds:g} s.")
+    except subprocess.CalledProcessError as error:
+        warn(f"The command in [notify] ended with {error.returncode}.")
     except OSError as error:
         warn(f"The command in [notify] could not be run ({type(error).__name__}).")
-    else:
-        if ended.returncode:
-            warn(f"The command in [notify] ended with {ended.returncode}.")
 
 
-def _post(webhook: str, timeout_seconds: float, body: bytes, warn: Callable[[str], None]) -> None:
+def _post(webhook: str, timeout_seconds: float, body: bytes, warn: Warn) -> None:
     headers = {"content-type": "application/json"}
     try:
         with httpx.stream("POST", webhook, content=body, headers=headers, timeout=timeout_seconds / 3) as response:
@@ -98,41 +130,3 @@ def _post(webhook: str, timeout_seconds: float, body: bytes, warn: Callable[[str
                 warn(f"The webhook in [notify] answered {response.status_code}.")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         warn(f"The webhook in [notify] was not reached ({type(error).__name__}).")
-
-
-def _parse_timeout(value: Any) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if not 0 < seconds <= LONGEST_TIMEOUT_SECONDS:
-        raise SettingsError(
-            f"[notify] timeout_seconds has to be more than 0 and at most {LONGEST_TIMEOUT_SECONDS:.0f}."
-        )
-    return seconds
-
-
-def _parse_command(value: Any) -> tuple[str, ...]:
-    try:
-        parsed = json.loads(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
-        words = shlex.split(parsed) if isinstance(parsed, str) else [str(word) for word in parsed]
-    except (ValueError, TypeError):
-        words = []
-    if not words or shutil.which(words[0]) is None:
-        raise SettingsError(
-            "[notify] command cannot be run: it has to begin with a program that exists, by its path or on PATH. "
-            'Write it as a list of words: command = ["/usr/local/bin/notify", "--calls"].'
-        )
-    return tuple(words)
-
-
-def _parse_webhook(value: str) -> str:
-    try:
-        parts = urlsplit(value.strip())
-    except ValueError:  # brackets that do not match
-        parts = urlsplit("")
-    if parts.scheme == "https" and parts.hostname:
-        return value.strip()
-    if parts.scheme == "http" and parts.hostname in LOOPBACK:
-        return value.strip()
-    raise SettingsError("[notify] webhook has to be an https address, or http on this machine.")

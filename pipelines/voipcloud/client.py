@@ -10,16 +10,16 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from msgspec import Raw
-from tenacity import RetryError, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from pipelines.budget import Budget, Usage
 from pipelines.errors import (
@@ -45,6 +45,7 @@ NAMES_PARAMETER = {"user_calls": "users_names", "queue_calls": "queues_names", "
 MAX_LIMIT = 10_000
 MAX_BODY_BYTES = 256 * 2**20  # fifty times a full page
 MAX_RETRY_AFTER_SECONDS = 86_400.0  # a longer one is a mistake, and would silence the pipeline
+PASSING = (httpx.TransportError, PbxUnavailable, UnexpectedPayload)  # what may pass by itself in seconds
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs at INFO
 
@@ -67,13 +68,12 @@ class Access:
     attempts: int = 3
 
 
-class Client:
+class Client(AbstractContextManager["Client"]):
     """One PBX. Raises the errors of `pipelines.errors`; a request that finds no slot raises `BudgetSpent`."""
 
-    def __init__(self, access: Access, budget: Budget, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, access: Access, budget: Budget) -> None:
         self._access = access
         self._budget = budget
-        self._clock = clock
         self.clock_skew_seconds: float | None = None  # the PBX's clock less ours, by its last answer
         self._http = httpx.Client(
             base_url=f"{access.base_url.rstrip('/')}/api/integration/v1/",
@@ -84,10 +84,7 @@ class Client:
             trust_env=False,  # a proxy from the environment would see the key, a .netrc would add another
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -128,14 +125,12 @@ class Client:
     def _retrying(self, ask: Callable[[], Data]) -> Data:
         try:
             return Retrying(
-                retry=retry_if_exception(is_worth_retrying),
+                retry=retry_if_exception_type(PASSING),
                 stop=stop_after_attempt(self._access.attempts),
                 wait=wait_exponential(multiplier=0.5, max=8) + wait_random(0, 1),
+                reraise=True,
             )(ask)
-        except RetryError as failed:
-            error = failed.last_attempt.exception()
-            if isinstance(error, CallsError):
-                raise error from None
+        except httpx.TransportError as error:
             raise PbxUnavailable(
                 f"{self._access.account}: the PBX at {self._http.base_url.host} did not answer in "
                 f"{self._access.attempts} attempts ({_short(error)}). Check base_url and the network, or run later."
@@ -143,10 +138,15 @@ class Client:
 
     def _ask(self, name: str, method: str, *, interactive: bool = False, **request: Any) -> Data:
         with self._budget.slot(interactive=interactive):
-            status, headers, body = self._send(method, PATHS[name], request)
-        return self._read(name, status, headers, body)
+            response, body = self._send(method, PATHS[name], request)
+        code = response.status_code
+        if code == httpx.codes.OK:
+            code, data = read_envelope(body, self._whom(name))
+            if code == httpx.codes.OK:
+                return data
+        raise self._error(name, code, response.headers, body)
 
-    def _send(self, method: str, path: str, request: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
+    def _send(self, method: str, path: str, request: dict[str, Any]) -> tuple[httpx.Response, bytes]:
         """One request, within `timeout_seconds` in all and not only between two bytes."""
         deadline = time.monotonic() + self._access.timeout_seconds
         body = bytearray()
@@ -162,19 +162,11 @@ class Client:
                         raise httpx.ReadTimeout("the answer took too long")
         except httpx.DecodingError:
             raise UnexpectedPayload(f"{self._access.account}: the PBX sent a body that cannot be unpacked.") from None
-        told = parse_date(response.headers.get("date"))
-        self.clock_skew_seconds = None if told is None else told - self._clock()
-        return response.status_code, response.headers, bytes(body)
+        sent_at = parse_date(response.headers.get("date"))
+        self.clock_skew_seconds = None if sent_at is None else sent_at - time.time()
+        return response, bytes(body)
 
-    def _read(self, name: str, status: int, headers: httpx.Headers, body: bytes) -> Data:
-        if status == httpx.codes.OK:
-            code, data = read_envelope(body, self._whom(name))
-            if code == httpx.codes.OK:
-                return data
-            status = code
-        raise self._error(name, status, headers, body)
-
-    def _error(self, name: str, status: int, headers: Mapping[str, str], body: bytes) -> CallsError:
+    def _error(self, name: str, status: int, headers: httpx.Headers, body: bytes) -> CallsError:
         """The one place where an answer's code becomes an error."""
         whom = self._whom(name)
         if status == httpx.codes.TOO_MANY_REQUESTS:
@@ -201,12 +193,12 @@ class Client:
             return UnexpectedPayload(f"{whom} answered with the unknown code {status}.")
         return PbxUnavailable(f"{whom} answered with an error of its own ({status}). Run again later.")
 
-    def _blocked(self, headers: Mapping[str, str]) -> BudgetSpent:
+    def _blocked(self, headers: httpx.Headers) -> BudgetSpent:
         """A 429: somebody else spends from this key too, so the window is full for every process."""
-        told = parse_date(headers.get("date"))  # a date counts on the clock that wrote it
-        seconds = parse_retry_after(headers.get("retry-after"), self._clock() if told is None else told)
+        sent_at = parse_date(headers.get("date"))  # a date counts on the clock that wrote it
+        seconds = parse_retry_after(headers.get("retry-after", ""), time.time() if sent_at is None else sent_at)
         self._budget.block(self._access.window_seconds if seconds is None else seconds)
-        until = self._budget.usage().next_at or self._clock()
+        until = self._budget.usage().next_at or time.time()
         return BudgetSpent(
             f"{self._access.account}: the PBX says that the budget of this key is spent (429), though this ledger had "
             "requests left: another program or host uses the same key. No request leaves before the PBX allows it.",
@@ -217,24 +209,14 @@ class Client:
         return f"{self._access.account}: the PBX at {self._http.base_url.host} ({PATHS[name]})"
 
 
-def is_worth_retrying(error: BaseException) -> bool:
-    """What may pass by itself in seconds: a broken connection, a server's error, a body cut short."""
-    return isinstance(error, httpx.TransportError | PbxUnavailable | UnexpectedPayload)
-
-
-def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait by a `Retry-After` of seconds or of a date; None where it is absent or cannot be read."""
-    if value is None:
-        return None
-    date = parse_date(value)
-    if not value.strip().isdecimal() and date is None:
-        return None
-    seconds = float(value) if date is None else date - now
-    return min(max(seconds, 1.0), MAX_RETRY_AFTER_SECONDS)
+def parse_retry_after(value: str, now: float) -> float | None:
+    """Seconds to wait by a `Retry-After` of seconds or of a date; None if it is absent or cannot be read."""
+    until = now + float(value) if value.strip().isdecimal() else parse_date(value)
+    return None if until is None else min(max(until - now, 1.0), MAX_RETRY_AFTER_SECONDS)
 
 
 def parse_date(value: str | None) -> float | None:
-    """An HTTP date as Unix seconds; None where it is absent or cannot be read."""
+    """An HTTP date as Unix seconds; None if it is absent or cannot be read."""
     try:
         return parsedate_to_datetime(value).timestamp() if value else None
     except (ValueError, TypeError, OverflowError):

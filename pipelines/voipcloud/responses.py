@@ -30,11 +30,7 @@ class Answer(msgspec.Struct):
     code: Raw = Raw(b"200")
 
 
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
-
-
-PAGE, ANSWER, LIST = _decoder(Page), _decoder(Answer), _decoder(list[Raw])
+PAGE, ANSWER, LIST = msgspec.json.Decoder(Page), msgspec.json.Decoder(Answer), msgspec.json.Decoder(list[Raw])
 
 
 def read_envelope(body: bytes, whom: str) -> tuple[int, Data]:
@@ -64,11 +60,9 @@ def _read_answer(body: bytes) -> Page | Answer:
     if body.lstrip()[:1] == b"[":
         return Page(LIST.decode(body))
     try:
-        page: Page = PAGE.decode(body)
+        return PAGE.decode(body)
     except msgspec.ValidationError:
-        answer: Answer = ANSWER.decode(body)
-        return answer
-    return page
+        return ANSWER.decode(body)
 
 
 def _read_leniently(body: bytes) -> Page | Answer:

@@ -14,6 +14,7 @@ import dlt
 from pipelines.errors import SettingsError, UsageError, did_you_mean
 
 SECTION = "sources.voipcloud"
+API_KEY = "api_key"  # stands in secrets.toml, and each account has its own
 
 
 def account_names(only: tuple[str, ...] = ()) -> list[str]:
@@ -25,11 +26,11 @@ def account_names(only: tuple[str, ...] = ()) -> list[str]:
     return [name for name in names if not only or name in only]
 
 
-def find_setting(name: str, key: str, *, is_secret: bool = False) -> Any:
+def find_setting(name: str, key: str) -> Any:
     """The value for the account `name`: its own, else that of the section above; None if neither is set."""
-    layers = dlt.secrets if is_secret else dlt.config
+    layers = dlt.secrets if key == API_KEY else dlt.config
     own: Any = layers.get(f"{SECTION}.accounts.{name}.{key}")
-    if own is None and (not is_secret or _is_alone(name)):
+    if own is None and (key != API_KEY or _is_alone(name)):
         own = layers.get(f"{SECTION}.{key}")
     return own
 
@@ -59,16 +60,14 @@ def check_keys(path: str, known: Collection[str]) -> None:
             raise SettingsError(f"[{path}] has no setting '{key}'{did_you_mean(key, known)}")
 
 
-def how_to_set(name: str, key: str, *, is_secret: bool = False) -> str:
+def how_to_set(name: str, key: str) -> str:
     """The remedy in a message: file and variable in which to set `key` for the account `name`."""
-    section = SECTION if _is_alone(name) else f"{SECTION}.accounts.{name}"
-    file = "secrets.toml" if is_secret else "config.toml"
+    file = "secrets.toml" if key == API_KEY else "config.toml"
     if key == "budget.ledger":
         file += ", or secrets.toml if it holds a password,"
-    if "." in key:
-        subsection, key = key.split(".")
-        section = f"{section}.{subsection}"
-    variable = f"{section}.{key}".replace(".", "__").upper()
+    path = f"{SECTION}.{key}" if _is_alone(name) else f"{SECTION}.accounts.{name}.{key}"
+    section, _, key = path.rpartition(".")
+    variable = path.replace(".", "__").upper()
     return f"Set {key} in [{section}] of .dlt/{file} in the folder you run from ({Path.cwd().name}/), or {variable}."
 
 

@@ -16,7 +16,6 @@ from pipelines.time_zones import read_zone
 from pipelines.voipcloud.coverage import check_day
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-LONGEST = 36_500  # the longest time a setting may give, in hours or days
 SOME_URL = re.compile(r"[a-z][a-z0-9+.]+:/", re.IGNORECASE)
 
 
@@ -24,7 +23,7 @@ def parse_key(value: Any) -> str:
     """An API key."""
     text = str(value).strip()
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("holds characters that no key has: copy it again")
+        raise ValueError("it holds characters that no key has: copy it again")
     return text
 
 
@@ -102,36 +101,16 @@ def parse_names(value: Any) -> str:
     return ",".join(sorted({str(name).strip() for name in names if str(name).strip()}))
 
 
-def parse_positive(value: Any) -> float:
-    """A number above 0."""
-    number = parse_not_negative(value)
-    if number <= 0:
-        raise ValueError("it has to be more than 0")
-    return number
-
-
-def parse_not_negative(value: Any) -> float:
-    """A number from 0 up."""
+def parse_number(value: Any, *, most: float = 1e9, can_be_zero: bool = True, is_whole: bool = False) -> float:
+    """A number from 0 to `most`."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError("it has to be a number") from None
-    if not 0 <= number < 1e9:
-        raise ValueError("it has to be 0 or more, and less than a thousand million")
-    return number
-
-
-def parse_span(value: Any) -> float:
-    """A number of hours or days."""
-    number = parse_not_negative(value)
-    if number > LONGEST:
-        raise ValueError(f"it has to be {LONGEST} at most")
-    return number
-
-
-def parse_whole(value: Any) -> int:
-    """A whole number above 0."""
-    number = parse_positive(value)
-    if number != int(number):
+    if not 0 <= number <= most:
+        raise ValueError(f"it has to be 0 or more, and {most:,.0f} at most")
+    if number == 0 and not can_be_zero:
+        raise ValueError("it has to be more than 0")
+    if is_whole and not number.is_integer():
         raise ValueError("it has to be a whole number")
-    return int(number)
+    return number

@@ -20,29 +20,25 @@ from pipelines.voipcloud.setting_values import (
     parse_key,
     parse_ledger,
     parse_names,
-    parse_not_negative,
-    parse_positive,
-    parse_span,
+    parse_number,
     parse_start,
-    parse_whole,
     parse_zone,
 )
 
 DEFAULT_TIMEZONE = "UTC"
-DEFAULTS: dict[str, float] = {
-    "settle_hours": 24,  # how long after a day's end the PBX may still add to it
-    "open_call_days": 7,  # a call unfinished for longer will never end
-    "package_pages": 25,  # pages loaded at once: the most that an interruption reads again
-    "timeout_seconds": 60,  # one request, from its first byte to the last byte of its answer
-    "budget.requests": 100,
-    "budget.window_seconds": 900,
-    "budget.reserve_interactive": 5,
+parse_span = partial(parse_number, most=36_500)  # hours or days
+parse_positive = partial(parse_number, can_be_zero=False)
+parse_count = partial(parse_positive, is_whole=True)
+NUMBERS: Mapping[str, tuple[float, Callable[[Any], float]]] = {  # by default, and how each is parsed
+    "settle_hours": (24, parse_span),  # how long after a day's end the PBX may still add to it
+    "open_call_days": (7, parse_span),  # a call unfinished for longer will never end
+    "package_pages": (25, parse_count),  # pages loaded at once: the most that an interruption reads again
+    "timeout_seconds": (60, parse_positive),  # one request, from its first byte to the last byte of its answer
+    "budget.requests": (100, parse_count),
+    "budget.window_seconds": (900, parse_positive),
+    "budget.reserve_interactive": (5, parse_number),
 }
-BUDGET_KEYS = {"ledger", *(key.removeprefix("budget.") for key in DEFAULTS if key.startswith("budget."))}
-KEYS = {
-    *("base_url", "api_key", "timezone", "start_date", "budget", "accounts", *NAMES_PARAMETER.values()),
-    *(key for key in DEFAULTS if "." not in key),
-}
+KEYS = {"base_url", "api_key", "timezone", "start_date", "budget.ledger", *NAMES_PARAMETER.values(), *NUMBERS}
 # Each account has its own staging dataset, and dlt writes two _ as one: two such names would share it.
 NAME = re.compile(r"(?=.{1,40}\Z)[a-z](_?[a-z0-9])*")
 T = TypeVar("T")
@@ -101,23 +97,23 @@ def read_account(name: str) -> Account:
     """One account's settings, each checked."""
     _check_names(name)
     zone = _get(name, "timezone", parse_zone)
-    base_url = _get(name, "base_url", parse_base_url)
-    if base_url is None:
-        raise SettingsError(
-            f"{name}: the setting base_url is missing: the PBX's own address, https://…. {how_to_set(name, 'base_url')}"
-        )
+    base_url = _require(name, "base_url", parse_base_url, "the PBX's own address, https://…")
+    numbers = {
+        key: default if (found := _get(name, key, parse)) is None else found
+        for key, (default, parse) in NUMBERS.items()
+    }
     limits = Limits(
-        requests=_or_default(name, "budget.requests", parse_whole),
-        window_seconds=_or_default(name, "budget.window_seconds", parse_positive),
-        reserve_interactive=int(_or_default(name, "budget.reserve_interactive", parse_not_negative)),
+        requests=int(numbers["budget.requests"]),
+        window_seconds=numbers["budget.window_seconds"],
+        reserve_interactive=int(numbers["budget.reserve_interactive"]),
     )
     return Account(
         name=name,
         access=Access(
             account=name,
             base_url=base_url,
-            api_key=_api_key(name),
-            timeout_seconds=_or_default(name, "timeout_seconds", parse_positive),
+            api_key=_require(name, "api_key", parse_key, "the PBX's portal shows it under Billing, Edit details"),
+            timeout_seconds=numbers["timeout_seconds"],
             window_seconds=limits.window_seconds,
         ),
         timezone=zone or DEFAULT_TIMEZONE,
@@ -125,11 +121,8 @@ def read_account(name: str) -> Account:
         names={endpoint: _get(name, key, parse_names) or "" for endpoint, key in NAMES_PARAMETER.items()},
         limits=limits,
         ledger=_get(name, "budget.ledger", parse_ledger) or home() / "ledger.sqlite",
-        rules=Rules(
-            settle_hours=_or_default(name, "settle_hours", parse_span),
-            open_call_days=int(_or_default(name, "open_call_days", parse_span)),
-        ),
-        package_pages=_or_default(name, "package_pages", parse_whole),
+        rules=Rules(settle_hours=numbers["settle_hours"], open_call_days=int(numbers["open_call_days"])),
+        package_pages=int(numbers["package_pages"]),
         warnings=() if zone else (f"{name}: timezone is not set, so it is UTC. {how_to_set(name, 'timezone')}",),
     )
 
@@ -141,15 +134,16 @@ def _check_names(name: str) -> None:
             f"The account name '{name}' cannot be used: lower-case letters and digits, with single _ between "
             "them, 40 at most."
         )
-    check_keys(SECTION, KEYS)
-    check_keys(f"{SECTION}.accounts.{name}", KEYS - {"accounts"})
-    check_keys(f"{SECTION}.budget", BUDGET_KEYS)
-    check_keys(f"{SECTION}.accounts.{name}.budget", BUDGET_KEYS)
+    known = {key.split(".")[0] for key in KEYS}
+    in_budget = {key.removeprefix("budget.") for key in KEYS if key.startswith("budget.")}
+    for section, keys in ((SECTION, known | {"accounts"}), (f"{SECTION}.accounts.{name}", known)):
+        check_keys(section, keys)
+        check_keys(f"{section}.budget", in_budget)
 
 
 def _get(name: str, key: str, parse: Callable[[Any], T]) -> T | None:
     value = find_setting(name, key)
-    if value is None or value == "":
+    if value is None or not str(value).strip():
         return None
     try:
         return parse(value)
@@ -157,19 +151,8 @@ def _get(name: str, key: str, parse: Callable[[Any], T]) -> T | None:
         raise SettingsError(f"{name}: the setting {key} cannot be used: {error}. {how_to_set(name, key)}") from None
 
 
-def _or_default(name: str, key: str, parse: Callable[[Any], T]) -> T:
+def _require(name: str, key: str, parse: Callable[[Any], T], what: str) -> T:
     found = _get(name, key, parse)
-    return parse(DEFAULTS[key]) if found is None else found
-
-
-def _api_key(name: str) -> str:
-    key = find_setting(name, "api_key", is_secret=True)
-    if key is None or not str(key).strip():
-        raise SettingsError(
-            f"{name}: the setting api_key is missing: the PBX's portal shows it under Billing, Edit details. "
-            f"{how_to_set(name, 'api_key', is_secret=True)}"
-        )
-    try:
-        return parse_key(key)
-    except ValueError as error:
-        raise SettingsError(f"{name}: the setting api_key {error}.") from None
+    if found is None:
+        raise SettingsError(f"{name}: the setting {key} is missing: {what}. {how_to_set(name, key)}")
+    return found
