@@ -191,7 +191,7 @@ class _Runs:
 
 
 def _read_list(runs: _Runs, endpoint: str) -> Iterator[Any]:
-    """One list: a table of whole days or None after each page, which hands the turn over; then what speaks of them."""
+    """One list: a table of whole days or None after each page, which hands the turn over; then the side tables."""
     run = runs.enter(endpoint)
     try:
         reader = runs.session.readers[endpoint]
@@ -300,7 +300,7 @@ def _destination() -> tuple[DestinationCapabilitiesContext | None, str]:
 
 
 def _load_id() -> str:
-    """dlt's name of the package under way; '' where the source is iterated without a pipeline."""
+    """dlt's name of the package under way; '' if the source is iterated without a pipeline."""
     with suppress(CurrentLoadPackageStateNotAvailable):
         return str(dlt.current.load_package_state()["load_id"])
     return ""

@@ -1,9 +1,8 @@
-"""Which whole days are loaded, which are settled, and which stretches to ask for next.
+"""Which whole days are loaded, which are settled, and which ranges of days to ask for next.
 
 A day is a UTC date. It is *settled*, and not asked for again, once it was read whole at least `settle_hours` after it
-had ended everywhere, holding no unfinished call and no fewer records than are stored (or being `open_call_days` old).
-Coverage is kept in the pipeline's state, which commits together with the rows it speaks of. Ranges of days are
-half-open.
+ended everywhere, with no unfinished call and no fewer records than are stored (or once it is `open_call_days` old).
+Coverage lies in the list's state, which commits together with the rows it describes. Ranges of days are half-open.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -93,17 +92,17 @@ class DateRange:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What is known of one endpoint's days; the mappings are by ISO date, and leave out what is zero."""
+    """What is known of one list's days. The mappings are by ISO date; a day with zero is left out."""
 
     names: str = ""  # the names filter the days were read with
     timezone: str = ""  # the account's time zone then; '' is not known
     settled: Days = Days()
-    counts: Mapping[str, int] = field(default_factory=dict)  # records, rejected ones included
+    counts: Mapping[str, int] = field(default_factory=dict)  # records, including the rejected
     rejected: Mapping[str, int] = field(default_factory=dict)
     unfinished: Mapping[str, int] = field(default_factory=dict)
-    offered_less: Mapping[str, int] = field(default_factory=dict)  # days kept as the PBX offered fewer, even none
+    offered_less: Mapping[str, int] = field(default_factory=dict)  # days kept because the PBX offered fewer: how many
     other_names: Mapping[str, int] = field(default_factory=dict)  # records stored under an earlier filter or zone
-    is_moved: bool = False  # of `other_names`: an earlier zone it was, so calls have gone to other days
+    is_moved: bool = False  # `other_names` are of an earlier zone, so calls may be on other days now
     newest_at: str | None = None  # ISO instant of the newest call
     read_at: str | None = None  # ISO instant of the last package
 
@@ -129,9 +128,9 @@ class Coverage:
         return msgspec.convert({**state, "rejected": rejected, "settled": {"ranges": state["settled"]}}, cls)
 
     def under(self, names: str, timezone: str = "") -> Self:
-        """As it counts for this names filter and time zone: days read with others have to be read again.
+        """This coverage under other settings: after a change of filter or zone every day must be read again.
 
-        Times without an offset lie elsewhere in another zone, so a call may stand on another day.
+        In another zone a time without an offset is another instant, so a call may be on another day.
         """
         if names == self.names and timezone in (self.timezone, ""):
             return self
@@ -144,7 +143,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class DayRead:
-    """One day as the PBX gave it: records, of these rejected, of these unfinished."""
+    """One day as the PBX gave it: how many records, how many of them rejected, how many unfinished."""
 
     records: int = 0
     rejected: int = 0
@@ -152,10 +151,10 @@ class DayRead:
 
 
 def missing_ranges(coverage: Coverage, start: date | None, now: datetime, page_rows: int) -> list[DateRange]:
-    """The stretches to ask for, newest first; the newest has no end.
+    """The ranges of days to ask for, newest first. The newest has no end.
 
-    Neighbours are joined where that costs no request more: where the settled days between hold less than half a page,
-    or all that is known down to the older one less than a page.
+    Two neighbours are joined if that costs no extra request: if the settled days between them hold less than half a
+    page, or if everything known from the older one up holds less than a page.
     """
     first = start or BEGINNING
     today = now.date()
@@ -174,9 +173,9 @@ def missing_ranges(coverage: Coverage, start: date | None, now: datetime, page_r
 
 
 def unread_ranges(coverage: Coverage, start: date | None, rules: Rules) -> list[tuple[date, date]]:
-    """The half-open ranges of days that had ended everywhere at the last load and have never been read whole.
+    """The half-open ranges of days, oldest first, that had ended at the last load and were never read whole.
 
-    Oldest first; one from "any time" begins at `BEGINNING`. Days that are known but not settled are not among them.
+    A range from "any time" begins at `BEGINNING`. Days that were read but are not settled are left out.
     """
     first = start or BEGINNING
     if coverage.read_at is None or first >= (ended := _ended_by(datetime.fromisoformat(coverage.read_at), rules)):
@@ -188,9 +187,10 @@ def unread_ranges(coverage: Coverage, start: date | None, rules: Rules) -> list[
 
 
 def is_shrunk(coverage: Coverage, day: date, offered: DayRead) -> bool:
-    """Whether the PBX offers less than is stored, so that replacing the day would lose calls.
+    """Whether the PBX offers fewer records than are stored, so that replacing the day would lose calls.
 
-    Of a day stored under another names filter, only its coming back empty says so; under another time zone, nothing.
+    A day stored under another names filter counts as shrunk only if it comes back empty; one stored under another time
+    zone never does.
     """
     key = day.isoformat()
     if key in coverage.other_names:
@@ -208,13 +208,13 @@ def with_days(
 ) -> Coverage:
     """Coverage after the days of `span` were read whole.
 
-    `read`: what was stored of them (a day without an entry has no records); `kept`: days not replaced because the PBX
-    offered fewer records than are stored, with what it offered.
+    `read` is what is stored of them now; a day without an entry has no records. `kept` are the days that were not
+    replaced because the PBX offered fewer records than are stored: how many it offered.
     """
     keys = {day.isoformat() for day in read}
     counts = _replaced(coverage.counts, keys, {d: r.records for d, r in read.items()})
     unfinished = _replaced(coverage.unfinished, keys, {d: r.unfinished for d, r in read.items()})
-    settled = coverage.settled.remove(*span)  # a settled day read again may hold a call that goes on
+    settled = coverage.settled.remove(*span)  # a settled day that is read again may hold an unfinished call
     offered_less = {day.isoformat(): n for day, n in kept.items()}
     for low, high in _settled_ranges(span, {*unfinished, *offered_less}, now, rules):
         settled = settled.add(low, high)
@@ -233,7 +233,7 @@ def with_days(
 
 
 def days_within(keys: Iterable[str], first: date, end: date) -> Iterator[date]:
-    """Those of these ISO dates that lie in the half-open range."""
+    """The dates among these ISO texts that lie in the half-open range."""
     low, high = first.isoformat(), end.isoformat()
     return (date.fromisoformat(key) for key in keys if low <= key < high)
 
@@ -251,7 +251,7 @@ def _settled_ranges(
 
 
 def _ended_by(now: datetime, rules: Rules) -> date:
-    """The first day that has not been over everywhere for `settle_hours`."""
+    """The first day that ended everywhere less than `settle_hours` ago."""
     return (now - timedelta(hours=WESTERNMOST_HOURS + rules.settle_hours)).date()
 
 

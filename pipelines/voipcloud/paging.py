@@ -1,12 +1,12 @@
 """Reads a newest-first list by offset while it moves, losing and doubling nothing.
 
 The list has no ids, calls arrive at its head, rows vanish, and calls that start in the same second may swap places
-between two requests. So a cursor in the list is a *second*, and the offset is only a guess at where that second is:
+between two requests. So the cursor is a *second*, and the offset is only a guess at where that second is:
 
 - a full page's oldest second may be cut by its edge, so it is dropped and read again with the next page;
-- the next page is asked for from the last row kept, and must begin with that second or a newer one: otherwise rows
-  vanished above, some of what follows may have slipped past, and the page is asked for again from further up;
-- rows of that second and newer have been read already, and are skipped.
+- the next page starts at the last row kept, and must begin with that second or a newer one: otherwise rows vanished
+  above it and others may have slipped past, so the page is asked for again from further up;
+- rows of that second and newer were read before, and are skipped.
 
 Pure: the caller fetches, `next_step` says what to take and where to go on.
 """
@@ -19,9 +19,9 @@ from pipelines.errors import UnexpectedPayload
 
 # A first page of exactly these lengths may be a server's own cap on `limit` and not the end of the list.
 SUSPECTED_CAPS = (100, 1000)
-# More of a page than this out of its place, and the list is not newest first.
+# If more of a page than this is out of order, the list is not newest first.
 OUT_OF_PLACE_SHARE = 0.01
-# As many pages in a row whose new rows are all of one second cut by the edge, and the second does not fit a page.
+# Give up after this many pages without one complete second: it holds more calls than a page.
 MOST_STUCK = 20
 
 
@@ -46,10 +46,10 @@ class PageStep:
 
 
 def next_step(cursor: Cursor, seconds: Sequence[int]) -> PageStep:
-    """Says which rows of the page read at `cursor` are new and whole, and where to read on.
+    """Which rows of the page read at `cursor` are new and whole, and where to read on.
 
     `seconds` holds each row's start in Unix seconds, newest first. A short first page with the length of a usual cap
-    is not taken for the end until one more page says so. Raises `UnexpectedPayload` where one second fills a page.
+    counts as the end only after one more page. Raises `UnexpectedPayload` if one second fills a page.
     """
     size = len(seconds)
     if cursor.offset > 0 and cursor.second is not None and (size == 0 or seconds[0] < cursor.second):

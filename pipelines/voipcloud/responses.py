@@ -34,7 +34,7 @@ PAGE, ANSWER, LIST = msgspec.json.Decoder(Page), msgspec.json.Decoder(Answer), m
 
 
 def read_envelope(body: bytes, whom: str) -> tuple[int, Data]:
-    """The code (200 where there is none) and the data (all of an object that has none).
+    """The code (200 if there is none) and the data (the whole object if it has none).
 
     Raises `UnexpectedPayload`, naming `whom`, for anything else.
     """
@@ -46,7 +46,7 @@ def read_envelope(body: bytes, whom: str) -> tuple[int, Data]:
             answer = _read_leniently(body)
         code = orjson.loads(bytes(answer.code))
         if isinstance(code, str) and code.isdecimal():
-            code = int(code)  # a ValueError where it is thousands of digits long
+            code = int(code)  # a ValueError if it is thousands of digits long
     except RecursionError:
         raise UnexpectedPayload(f"{whom} sent JSON that is nested too deep to be read.") from None
     except ValueError:  # not JSON, or not an object
@@ -66,7 +66,7 @@ def _read_answer(body: bytes) -> Page | Answer:
 
 
 def _read_leniently(body: bytes) -> Page | Answer:
-    """The same where a text is no Unicode, as one cut within a character: its record is refused later, and it alone.
+    """The same if a text is not Unicode, such as one cut within a character: only its record is refused, later.
 
     Raises `ValueError` for what is not JSON even so.
     """
@@ -91,7 +91,7 @@ def check_list(data: Data, whom: str) -> list[Raw]:
 
 
 def decode(data: Data, whom: str) -> Any:
-    """The data as Python has it. Raises `UnexpectedPayload` where it cannot be read."""
+    """The data as Python has it. Raises `UnexpectedPayload` if it cannot be read."""
     try:
         return [orjson.loads(bytes(item)) for item in data] if isinstance(data, list) else orjson.loads(bytes(data))
     except orjson.JSONDecodeError:

@@ -78,7 +78,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What to read of an account, and who is told: by default what is missing, and nobody.
+    """What to read of an account, and what to call meanwhile: by default what is missing, and nothing.
 
     `asked` is a range of days to read whether settled or not. `allow_shrink` replaces days of which the PBX offers
     fewer calls than are stored. `resumes` goes on with the read that an earlier source began; otherwise the newest

@@ -55,7 +55,7 @@ def as_credentials(url: str) -> PostgresCredentials:
 def hold(url: str, what: Literal["definitions", "build"], *, wait: bool) -> Iterator[Any]:
     """Holds a lock of the database's until the end, or until this process dies; gives a cursor that commits at once.
 
-    Raises `WarehouseLocked` where another holds it and `wait` is false; `SettingsError` where nobody answers.
+    Raises `WarehouseLocked` if another holds it and `wait` is false, `SettingsError` if no server answers.
     """
     connection = connect(url)
     try:
@@ -111,7 +111,7 @@ def hold_account(url: str, account: str) -> Iterator[None]:
 
 
 def connect(url: str) -> Any:
-    """A connection. Raises `SettingsError` where nobody answers, or not to this login."""
+    """A connection. Raises `SettingsError` if no server answers, or if it refuses this login."""
     parse_url(url)
     try:
         return psycopg2.connect(url)

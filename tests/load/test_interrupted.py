@@ -155,7 +155,7 @@ def test_two_runs_and_a_look(small: Site) -> None:
     assert second.code == 75
     assert "another run has been loading this account since 20" in second.err
     assert status.code == budget.code == 0
-    assert "a load is running since 20" in status.out
+    assert "; a load began " in status.out
     assert load.end().code == 0
     assert_truth(small)
 

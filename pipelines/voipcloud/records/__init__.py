@@ -52,7 +52,7 @@ class Page:
     """One page: `table` holds the readable records, those of the wire rows `rows`.
 
     `seconds`: one start second (Unix) per wire row. A row without a start borrows it from the row below, or from the
-    row above where none is below; where no row has a start there are none. `sort_seconds`: the same for paging, newest
+    row above if none is below; if no row has a start there are none. `sort_seconds`: the same for paging, newest
     first without exception: an hour that comes twice in local time counts as one second, so that its calls are taken
     from a page that holds them all.
     `rejected` records have a start, and belong to its day. `unplaced` ones have none that can be believed: it is
@@ -90,7 +90,7 @@ def _within(found: Sequence[Unreadable], start: int, stop: int) -> list[Unreadab
 def parse_page(endpoint: str, records: Sequence[Raw], *, account: str, timezone: str, loaded_at: datetime) -> Page:
     """Types one page of wire records, JSON texts, newest first; naive instants are read in `timezone`.
 
-    Raises `UnexpectedPayload` where the list is not newest first, or where of `ALL_REJECTED_MIN` none can be read.
+    Raises `UnexpectedPayload` if the list is not newest first, or if none of `ALL_REJECTED_MIN` or more can be read.
     """
     typed = parse_records(endpoint, records, timezone)
     reasons = typed.reasons

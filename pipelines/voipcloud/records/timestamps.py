@@ -22,7 +22,7 @@ from pipelines.voipcloud.schemas import INSTANT, NUMBER
 
 NAIVE = pa.timestamp("us")
 START = "call_start_at"
-# Outside these years a date is a placeholder: 0001, 1970 or 9999 where there was none.
+# Outside these years a date is a placeholder: 0001, 1970 or 9999 for none.
 FIRST, END = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (2000, 2200))
 STEP = 4 * 86_400  # no zone changes its clocks twice in so many seconds
 MICROS = 1_000_000
@@ -34,8 +34,8 @@ Flags = NDArray[np.bool_]
 class Instants:
     """Instants by column; `sort_seconds`: each start in Unix seconds, in the order that the list is in.
 
-    An hour that comes twice counts as one second of it, the one at which the clocks are set back: only where a page
-    holds all its calls does their order tell the two passes apart. `unreadable`: row → why a text is no instant.
+    An hour that comes twice counts as one second of it, the one at which the clocks are set back: the order of its
+    calls shows which pass each belongs to only if a page holds them all. `unreadable`: row → why a text is no instant.
     """
 
     columns: dict[str, pa.Array]
