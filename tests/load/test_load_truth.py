@@ -7,6 +7,7 @@ from typing import get_args, get_type_hints
 from zoneinfo import ZoneInfo
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.callcentre import simulate
@@ -61,7 +62,14 @@ def calls_around(*instants: datetime) -> dict[str, list[WireRow]]:
     }
 
 
-@pytest.mark.parametrize("number", range(len(MANNERS)), ids=["-".join(manner) for manner in MANNERS])
+def as_parameter(number: int) -> ParameterSet:
+    """A manner; each envelope comes with each style of instants, and with all other choices in `make soak`."""
+    is_for_soak = MANNERS[number][-1] != "data" and number // 3 % 5 != 0
+    marks = [pytest.mark.soak] if is_for_soak else []
+    return pytest.param(number, id="-".join(MANNERS[number]), marks=marks)
+
+
+@pytest.mark.parametrize("number", [as_parameter(number) for number in range(len(MANNERS))])
 def test_every_manner_of_speech(make_site: MakeSite, number: int) -> None:
     """In each of the 48 manners a PBX can speak, the days from one clock change to the other are loaded whole, and no
     call beside them; then, for each but the envelope, all days, and a day again that leaves its neighbours alone."""
