@@ -143,6 +143,15 @@ def test_a_postgres(site: Site) -> None:
     assert "s3cret" not in screen.screen
 
 
+def test_a_duckdb_url(site: Site) -> None:
+    """A DuckDB file written as a URL is no Postgres: no password is asked for, and it is no secret."""
+    with init(site) as screen:
+        answer_all(screen, site.pbx.base_url, place="duckdb:///calls.duckdb")
+        screen.answer(CHECK, "n")
+        assert screen.end() == 0
+    assert read(site, "config.toml")["destination"] == {"duckdb": {"credentials": "duckdb:///calls.duckdb"}}
+
+
 @pytest.mark.parametrize(("typed", "is_added"), [("y", True), ("n", False)])
 def test_in_a_git_checkout(site: Site, typed: str, is_added: bool) -> None:
     """If git would commit the secrets, it offers the line that ignores them; once they are ignored, it says so."""

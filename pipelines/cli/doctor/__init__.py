@@ -29,22 +29,22 @@ def examine(names: tuple[str, ...], engine: str) -> Iterator[Finding]:
 
 
 def _examine_account(name: str) -> Iterator[Finding]:
-    try:
-        account = read_account(name)
-    except CallsError as error:
-        yield Finding(name, "settings", "fail", error=error)
+    settings = check(name, "settings", lambda: _settings(read_account(name)))
+    yield settings
+    if settings.exit_code:
         return
-    yield check(name, "settings", partial(_settings, account))
+    account = read_account(name)
+    base_url = account.access.base_url
     yield check(name, "time zone", partial(_time_zone, account))
     budget = check(name, "budget", partial(_budget, account))
     yield budget
-    found = check(name, "host", partial(check_name, account.access.base_url))
-    yield found
-    if found.error is None:
-        found = check(name, "certificate", partial(check_certificate, account.access.base_url))
-        yield found
-        yield check(name, "own address", partial(own_address, account.access.base_url))
-    if found.error or budget.error:
+    reached = check(name, "host", partial(check_name, base_url))
+    yield reached
+    if not reached.exit_code:
+        reached = check(name, "certificate", partial(check_certificate, base_url))
+        yield reached
+        yield check(name, "own address", partial(own_address, base_url))
+    if reached.exit_code or budget.exit_code:
         yield Finding(name, "API, key, clock", "not tried", "not tried: see above")
     else:
         yield from _ask(account)
@@ -53,20 +53,12 @@ def _examine_account(name: str) -> Iterator[Finding]:
 def _ask(account: Account) -> Iterator[Finding]:
     """Send the one request. A refusal is an answer of the API too, so it shows that the API is there."""
     client = Client(replace(account.access, attempts=1), account.open_budget())
-    refused: CallsError | None = None
-    try:
-        with client:
-            client.fetch_system_status()
-    except KeyRefused as error:
-        refused = error
-    except CallsError as error:
-        yield Finding(account.name, "API", "fail", error=error)
+    asked = check(account.name, "key and address", partial(_key, client))
+    if asked.exit_code not in (0, KeyRefused.exit_code):
+        yield replace(asked, what="API")
         return
     yield Finding(account.name, "API", "ok", "the PBX answers")
-    if refused:
-        yield Finding(account.name, "key and address", "fail", error=refused)
-    else:
-        yield Finding(account.name, "key and address", "ok", "the PBX accepts the key from this machine")
+    yield asked
     yield check(account.name, "clock", partial(describe_skew, client.clock_skew_seconds))
 
 
@@ -74,17 +66,15 @@ def _examine_places(engine: str) -> Iterator[Finding]:
     try:
         target = find_target(engine)
     except CallsError as error:
-        yield Finding(None, "warehouse", "fail", error=error)
-        return
-    if engine not in ENGINES:
-        yield Finding(None, "warehouse", "ok", f"{target.shown} opens, and can replace whole days")
+        yield Finding(None, "warehouse", "fail", str(error), error.exit_code)
         return
     warehouse = check(None, "warehouse", partial(check_warehouse, target))
     yield warehouse
-    if engine == "duckdb":
-        if target.path.parent.exists():
-            yield check(None, "room", partial(check_space, target))
-    elif warehouse.error is None:
+    if engine not in ENGINES:
+        return
+    if engine == "duckdb" and target.path.parent.exists():
+        yield check(None, "room", partial(check_space, target))
+    if engine == "postgres" and not warehouse.exit_code:
         yield check(None, "readers", partial(check_readers, target))
     yield check(None, "published copy", partial(check_published, target))
 
@@ -98,6 +88,12 @@ def _time_zone(account: Account) -> str:
     if account.warnings:
         raise SettingsError(account.warnings[0].removeprefix(f"{account.name}: "))
     return f"{account.timezone}, where it is {datetime.now(read_zone(account.timezone)):%H:%M} now"
+
+
+def _key(client: Client) -> str:
+    with client:
+        client.fetch_system_status()
+    return "the PBX accepts the key from this machine"
 
 
 def _budget(account: Account) -> str:

@@ -2,49 +2,32 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pipelines.errors import CallsError
-
-Verdict = Literal["ok", "note", "fail", "not tried"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was checked, what was found, and the error if it failed. What belongs to the machine has no account."""
+    """What was checked, what was found, and the exit code if it failed. What belongs to the machine has no account."""
 
     account: str | None
     what: str
-    verdict: Verdict
-    found: str = ""
-    error: CallsError | None = None
+    verdict: Literal["ok", "note", "fail", "not tried"]
+    found: str
+    exit_code: int = 0
 
 
-@dataclass(frozen=True)
-class Note:
-    """Nothing is wrong, but somebody ought to know."""
+class Note(str):
+    """What a check found if nothing is wrong, but somebody ought to know."""
 
-    text: str
+    __slots__ = ()
 
 
-def check(account: str | None, what: str, look: Callable[[], str | Note]) -> Finding:
+def check(account: str | None, what: str, look: Callable[[], str]) -> Finding:
     """Run a check, and make a finding of what it returns or raises."""
     try:
         found = look()
     except CallsError as error:
-        return Finding(account, what, "fail", error=error)
-    if isinstance(found, Note):
-        return Finding(account, what, "note", found.text)
-    return Finding(account, what, "ok", found)
-
-
-def describe_finding(finding: Finding) -> dict[str, Any]:
-    """A finding, ready for JSON."""
-    error = finding.error
-    return {
-        "account": finding.account,
-        "what": finding.what,
-        "verdict": finding.verdict,
-        "found": str(error) if error else finding.found,
-        "exit_code": error.exit_code if error else 0,
-    }
+        return Finding(account, what, "fail", str(error), error.exit_code)
+    return Finding(account, what, "note" if isinstance(found, Note) else "ok", found)

@@ -1,10 +1,10 @@
 """Checks the places calls go to: the warehouse, room on its disk, the role for readers, the published copy."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
+
+from rich.filesize import decimal
 
 from pipelines.cli.doctor.findings import Note
 from pipelines.cli.output import age_in_words, utc_minute
@@ -22,7 +22,9 @@ def check_warehouse(target: Target) -> str:
     if target.engine == "duckdb":
         with open_for_writing(target):
             return f"{target.shown} opens for writing"
-    with _cursor(target) as cursor:
+    if target.engine != "postgres":
+        return f"{target.shown} opens, and can replace whole days"
+    with closing(postgres.connect(target.credentials)) as connection, connection.cursor() as cursor:
         cursor.execute("select current_database(), current_user, has_database_privilege(current_database(), 'create')")
         database, login, may_create = cursor.fetchone()
     if not may_create:
@@ -40,15 +42,16 @@ def check_space(target: Target) -> str:
     free, needed = shutil.disk_usage(folder).free, 2 * size + SPARE_BYTES
     if free < needed:
         raise CallsError(
-            f"Only {_size(free)} are free in {folder}, and a night may need {_size(needed)}: it writes a new published "
-            "copy beside the warehouse. Make room, or move the warehouse: credentials in [destination.duckdb]."
+            f"Only {decimal(free)} are free in {folder}, and a night may need {decimal(needed)}: it writes a new "
+            "published copy beside the warehouse. Make room, or move the warehouse: credentials in "
+            "[destination.duckdb]."
         )
-    return f"{_size(free)} free in {folder}; the warehouse has {_size(size)}"
+    return f"{decimal(free)} free in {folder}; the warehouse has {decimal(size)}"
 
 
 def check_readers(target: Target) -> str:
     """Whether publishing can give readers their role in Postgres."""
-    with _cursor(target) as cursor:
+    with closing(postgres.connect(target.credentials)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "select exists (select from pg_roles where rolname = %s), "
             "(select rolsuper or rolcreaterole from pg_roles where rolname = current_user)",
@@ -63,7 +66,7 @@ def check_readers(target: Target) -> str:
     return f"the role {READER_ROLE} {'exists' if exists else 'will be made when marts are published'}"
 
 
-def check_published(target: Target) -> str | Note:
+def check_published(target: Target) -> str:
     """Whether readers have a copy, and how old it is."""
     try:
         with open_marts(target) as query:
@@ -76,20 +79,3 @@ def check_published(target: Target) -> str | Note:
     if datetime.now(UTC) - loaded_at > STALE_AFTER:
         return Note(f"{text}: has the nightly job run, and how did it end? calls status says what is missing")
     return text
-
-
-@contextmanager
-def _cursor(target: Target) -> Iterator[Any]:
-    connection = postgres.connect(target.credentials)
-    try:
-        yield connection.cursor()
-    finally:
-        connection.close()
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} GB"

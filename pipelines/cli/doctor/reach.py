@@ -19,12 +19,12 @@ CLOCK_SKEW_SECONDS = 120.0
 
 def check_name(base_url: str) -> str:
     """Look the host's name up. Raises `SettingsError`."""
-    host = urlsplit(base_url).hostname or ""
-    addresses = {str(address[0]) for _, _, _, _, address in _look_up(base_url)}
-    return f"{host} is a known name" if host not in addresses else f"{host} is an address"
+    host = urlsplit(base_url).hostname
+    is_address = any(address[0] == host for *_, address in _look_up(base_url))
+    return f"{host} is {'an address' if is_address else 'a known name'}"
 
 
-def check_certificate(base_url: str) -> str | Note:
+def check_certificate(base_url: str) -> str:
     """Shake hands by TLS as the client does, and hang up. Raises `SettingsError` or `PbxUnavailable`."""
     parts = urlsplit(base_url)
     if parts.scheme == "http":
@@ -52,9 +52,9 @@ def check_certificate(base_url: str) -> str | Note:
     return describe_end(ssl.cert_time_to_seconds(str(certificate["notAfter"])), time.time())
 
 
-def own_address(base_url: str) -> str | Note:
+def own_address(base_url: str) -> str:
     """This machine's address on the way to the PBX. A connected UDP socket knows it without sending anything."""
-    for family, _, _, _, address in _look_up(base_url):
+    for family, *_, address in _look_up(base_url):
         with socket.socket(family, socket.SOCK_DGRAM) as route:
             try:
                 route.connect(address)
@@ -64,7 +64,7 @@ def own_address(base_url: str) -> str | Note:
     raise PbxUnavailable("This machine has no route to the PBX's address. Check its network.")
 
 
-def describe_address(text: str) -> str | Note:
+def describe_address(text: str) -> str:
     """What this machine's address means for the PBX's whitelist."""
     address = ip_address(text.partition("%")[0])
     if address.is_loopback:
@@ -78,7 +78,7 @@ def describe_address(text: str) -> str | Note:
     )
 
 
-def describe_end(ends: float, now: float) -> str | Note:
+def describe_end(ends: float, now: float) -> str:
     """What a certificate's end (Unix seconds) means."""
     day = f"{datetime.fromtimestamp(ends, UTC):%Y-%m-%d}"
     if ends - now < RENEW_WITHIN_SECONDS:
@@ -86,7 +86,7 @@ def describe_end(ends: float, now: float) -> str | Note:
     return f"valid until {day}"
 
 
-def describe_skew(skew: float | None) -> str | Note:
+def describe_skew(skew: float | None) -> str:
     """What the PBX's clock less ours (seconds) means. Raises `SettingsError` if they are too far apart."""
     if skew is None:
         return Note("the PBX's answer has no date, so the clocks could not be compared")

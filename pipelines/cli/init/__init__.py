@@ -5,7 +5,7 @@ Each answer is parsed as the settings will be. What the files hold is offered, a
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from pipelines.cli.init.answers import (
+    POSTGRES,
     local_zone,
     parse_address,
     parse_start,
@@ -28,7 +29,7 @@ from pipelines.errors import UsageError
 from pipelines.voipcloud.setting_lookup import SECTION
 from pipelines.voipcloud.setting_values import parse_key
 
-FILES = {False: "config.toml", True: "secrets.toml"}  # by whether it holds secrets
+CONFIG, SECRETS = "config.toml", "secrets.toml"
 BY_HAND = (
     "calls init asks, so it needs a terminal. Without one, set base_url, timezone and, if you want, start_date in "
     f"[{SECTION}] of .dlt/config.toml, and api_key in [{SECTION}] of .dlt/secrets.toml; or "
@@ -40,29 +41,12 @@ BY_HAND = (
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting, as it was answered. A secret one is never shown."""
+    """A setting, as it was answered, and its file. One of the secrets is never shown."""
 
     section: str
     key: str
     value: Any
-    is_secret: bool = False
-
-
-@dataclass
-class Files:
-    """The texts of the two files, changed in memory until all is answered."""
-
-    folder: Path
-    texts: dict[bool, str]
-
-    def find(self, section: str, key: str) -> Any:
-        """A setting's value in either file, or None."""
-        found = get_value(self.texts[True], section, key)
-        return get_value(self.texts[False], section, key) if found is None else found
-
-    def path(self, *, is_secret: bool) -> Path:
-        """The file of the secrets, or of the other settings."""
-        return self.folder / FILES[is_secret]
+    file: str = CONFIG
 
 
 def set_up(folder: Path) -> str | None:
@@ -72,8 +56,8 @@ def set_up(folder: Path) -> str | None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(BY_HAND)
-    files = Files(folder, {is_secret: read_toml(folder / name) for is_secret, name in FILES.items()})
-    if files.find(SECTION, "accounts"):
+    texts = {name: read_toml(folder / name) for name in (SECRETS, CONFIG)}
+    if _find(texts, SECTION, "accounts"):
         raise UsageError(
             f"Several PBXs are set up here. Write each one's settings into [{SECTION}.accounts.<name>] of "
             f"{folder}/config.toml, and its key into the same section of secrets.toml; then: calls doctor."
@@ -81,38 +65,40 @@ def set_up(folder: Path) -> str | None:
     click.echo(
         f"This writes {folder}/config.toml and {folder}/secrets.toml in {Path.cwd()}. Enter takes what is in []."
     )
-    engine, settings = ask_all(files)
+    settings = _ask_all(texts)
     for setting in settings:
-        _put(files, setting)
-    offer_to_ignore(folder / FILES[True])
-    for is_secret in (True, False):
-        write_private(files.path(is_secret=is_secret), files.texts[is_secret])
+        if setting.value is not None:
+            _put(texts, setting)
+    offer_to_ignore(folder / SECRETS)
+    for name, text in texts.items():
+        write_private(folder / name, text)
     click.echo(f"Written: {folder}/config.toml, and {folder}/secrets.toml, which only you can read.")
-    _warn_of_environment(settings)
+    for setting in settings:
+        variable = f"{setting.section}.{setting.key}".replace(".", "__").upper()
+        if setting.value is not None and os.environ.get(variable):
+            say_warning(f"{variable} is set, and overrides what was written.")
+    engine = settings[-1].section.removeprefix("destination.")
     if engine == "postgres":
         click.echo("Add --destination postgres to each command; without it they use DuckDB.")
     return engine if click.confirm("Check all of it now? It costs one of the PBX's requests.", default=True) else None
 
 
-def ask_all(files: Files) -> tuple[str, list[Setting]]:
-    """Ask every question, in the order of the README."""
-    known = {key: files.find(SECTION, key) for key in ("base_url", "timezone", "start_date")}
-    has_key = _is_key(files.find(SECTION, "api_key"))
-    address = _ask("The PBX's address, https://…", parse_address, known["base_url"])
-    key = _ask_key(has_key=has_key)
-    zone = _ask("The PBX's time zone", parse_zone, known["timezone"] or local_zone())
-    start = _ask(
-        "First day to load, empty for all there is", partial(parse_start, zone=zone), known["start_date"] or ""
+def _ask_all(texts: Mapping[str, str]) -> list[Setting]:
+    """Every question's answer, in the order of the README, the warehouse last. A value of None keeps what is there."""
+    base_url, zone, start, key = (
+        _find(texts, SECTION, name) for name in ("base_url", "timezone", "start_date", "api_key")
     )
-    engine, warehouse = _ask_warehouse(files)
-    settings = [
+    address = _ask("The PBX's address, https://…", parse_address, base_url)
+    key = _ask_key(has_key=_is_key(key))
+    zone = _ask("The PBX's time zone", parse_zone, zone or local_zone())
+    start = _ask("First day to load, empty for all there is", partial(parse_start, zone=zone), start or "")
+    return [
         Setting(SECTION, "base_url", address),
-        Setting(SECTION, "api_key", key, is_secret=True),
+        Setting(SECTION, "api_key", key, SECRETS),
         Setting(SECTION, "timezone", zone),
         Setting(SECTION, "start_date", start),
-        warehouse,
+        _ask_warehouse(texts),
     ]
-    return engine, [setting for setting in settings if setting.value is not None]
 
 
 def _ask(question: str, parse: Callable[[str], Any], default: Any = None, *, is_hidden: bool = False) -> Any:
@@ -135,18 +121,18 @@ def _ask_key(*, has_key: bool) -> str | None:
     return typed or None
 
 
-def _ask_warehouse(files: Files) -> tuple[str, Setting]:
-    is_postgres = files.find("destination.postgres", "credentials") is not None
-    before = files.find("destination.duckdb", "credentials") or ("" if is_postgres else "warehouse.duckdb")
-    kept = ", empty to keep the Postgres that is set" if not before else ""
+def _ask_warehouse(texts: Mapping[str, str]) -> Setting:
+    is_postgres = _find(texts, "destination.postgres", "credentials") is not None
+    before = _find(texts, "destination.duckdb", "credentials") or ("" if is_postgres else "warehouse.duckdb")
+    kept = "" if before else ", empty to keep the Postgres that is set"
     question = f"Warehouse: a DuckDB file, or a Postgres URL without its password{kept}"
     typed = _ask(question, lambda typed: typed and parse_warehouse(typed), before)
-    if not typed:
-        return "postgres", Setting("destination.postgres", "credentials", None, is_secret=True)
-    if "://" not in typed:
-        return "duckdb", Setting("destination.duckdb", "credentials", typed)
-    password = _ask("Password of that login, empty for none (not shown)", str, "", is_hidden=True)
-    return "postgres", Setting("destination.postgres", "credentials", with_password(typed, password), is_secret=True)
+    if typed.startswith(POSTGRES):
+        password = _ask("Password of that login, empty for none (not shown)", str, "", is_hidden=True)
+        typed = with_password(typed, password)
+    elif typed:
+        return Setting("destination.duckdb", "credentials", typed)
+    return Setting("destination.postgres", "credentials", typed or None, SECRETS)
 
 
 def _is_key(value: Any) -> bool:
@@ -157,27 +143,26 @@ def _is_key(value: Any) -> bool:
         return False
 
 
-def _put(files: Files, setting: Setting) -> None:
+def _find(texts: Mapping[str, str], section: str, key: str) -> Any:
+    """A setting's value in either file, or None."""
+    found = (get_value(text, section, key) for text in texts.values())
+    return next((value for value in found if value is not None), None)
+
+
+def _put(texts: dict[str, str], setting: Setting) -> None:
     """Put a setting into its file's text. Replaces a value that is there only after a yes."""
-    name, text = FILES[setting.is_secret], files.texts[setting.is_secret]
-    before = get_value(text, setting.section, setting.key)
-    if before == setting.value:
+    section, key, value, name = setting.section, setting.key, setting.value, setting.file
+    before = get_value(texts[name], section, key)
+    if before == value:
         return
-    if setting.is_secret and get_value(files.texts[False], setting.section, setting.key) is not None:
-        say_warning(f"{FILES[False]} holds {setting.key} as well. Remove it there: it is a secret.")
+    if name == SECRETS and get_value(texts[CONFIG], section, key) is not None:
+        say_warning(f"{CONFIG} holds {key} as well. Remove it there: it is a secret.")
     if isinstance(before, dict):
-        say_warning(f"{name} has {setting.key} in parts, in a section of its own; it was left as it is.")
+        say_warning(f"{name} has {key} in parts, in a section of its own; it was left as it is.")
         return
-    is_example = setting.key == "api_key" and not _is_key(before)
+    is_example = key == "api_key" and not _is_key(before)
     if before is not None and not is_example:
-        change = "Replace it" if setting.is_secret else f"It is {before}. Change it to {setting.value}"
-        if not click.confirm(f"{name} has {setting.key} in [{setting.section}]. {change}?"):
+        change = "Replace it" if name == SECRETS else f"It is {before}. Change it to {value}"
+        if not click.confirm(f"{name} has {key} in [{section}]. {change}?"):
             return
-    files.texts[setting.is_secret] = set_value(text, setting.section, setting.key, setting.value)
-
-
-def _warn_of_environment(settings: list[Setting]) -> None:
-    for setting in settings:
-        variable = f"{setting.section}.{setting.key}".replace(".", "__").upper()
-        if os.environ.get(variable):
-            say_warning(f"{variable} is set, and overrides what was written.")
+    texts[name] = set_value(texts[name], section, key, value)

@@ -2,7 +2,6 @@
 
 import difflib
 from datetime import date
-from functools import partial
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import pendulum
@@ -37,16 +36,14 @@ def parse_zone(typed: str) -> str:
 
 def suggest_zones(typed: str) -> list[str]:
     """The time zones nearest to what was typed, by their whole name or by their city."""
+    spellings: dict[str, str] = {}
+    for name in sorted(zone_names()):
+        if "/" in name and not name.startswith("Etc/"):
+            spellings[name.casefold()] = name
+            spellings.setdefault(name.rpartition("/")[2].casefold(), name)
     wanted = typed.replace(" ", "_").casefold()
-    found: dict[str, float] = {}
-    for name in zone_names():
-        whole = name.casefold()
-        if "/" not in whole or whole.startswith("etc/"):
-            continue
-        likeness = partial(_likeness, wanted)
-        found[name] = max(likeness(whole), likeness(whole.rpartition("/")[2]))
-    best = sorted(found, key=lambda name: (-found[name], name))
-    return [name for name in best[:SUGGESTIONS] if found[name] > 0.7]
+    near = difflib.get_close_matches(wanted, spellings, 2 * SUGGESTIONS, 0.7)
+    return list(dict.fromkeys(spellings[spelling] for spelling in near))[:SUGGESTIONS]
 
 
 def local_zone() -> str | None:
@@ -91,7 +88,3 @@ def with_password(url: str, password: str) -> str:
     if not password or not at or ":" in login:
         return url
     return urlunsplit(parts._replace(netloc=f"{login}:{quote(password, safe='')}@{place}"))
-
-
-def _likeness(wanted: str, name: str) -> float:
-    return difflib.SequenceMatcher(None, wanted, name).ratio()
