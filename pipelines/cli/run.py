@@ -32,14 +32,7 @@ from pipelines.cli.signals import watch_signals
 from pipelines.errors import CallsError, UnexpectedError, UsageError
 from pipelines.load.account import LoadOptions
 from pipelines.load.pipeline import find_target
-from pipelines.nightly import (
-    NightResult,
-    build,
-    load_accounts,
-    load_errors,
-    log_night,
-    run_night,
-)
+from pipelines.nightly import NightResult, build, load_accounts, load_errors, log_night, run_night
 from pipelines.nightly.log import open_log
 from pipelines.nightly.notify import notify
 from pipelines.publish import publish
