@@ -49,7 +49,6 @@ def budget(accounts: tuple[str, ...], as_json: bool) -> None:
 def system_status(accounts: tuple[str, ...], as_json: bool) -> None:
     """What the PBX's operator (NOC) says of its system. Costs one request."""
     found: list[dict[str, Any]] = []
-    lines: list[str] = []
     errors: list[CallsError] = []
     for account in read_accounts(accounts):
         try:
@@ -57,10 +56,11 @@ def system_status(accounts: tuple[str, ...], as_json: bool) -> None:
                 payload = client.fetch_system_status()
             word, text = describe_status(payload, account.name)
             found.append({"account": account.name, "status": word, "payload": payload})
-            lines.append(f"{account.name}: {word or text}")
+            if not as_json:
+                write(f"{account.name}: {word or text}")
         except CallsError as error:
             errors.append(error)
-    emit({"accounts": found}, as_json, partial(_print_lines, lines))
+    emit({"accounts": found}, as_json)
     finish(errors)
 
 
@@ -82,11 +82,6 @@ def docs(destination: Any) -> None:
 def dashboard(port: int, show_numbers: bool, destination: Any) -> None:
     """Serve the report as a page on this machine that follows each new night. Ctrl-C ends it."""
     load_dashboard().serve(read_target(destination), port, show_numbers=show_numbers, notify=say)
-
-
-def _print_lines(lines: list[str]) -> None:
-    for line in lines:
-        write(line)
 
 
 def _print_status(accounts: list[dict[str, Any]]) -> None:

@@ -7,16 +7,7 @@ import click
 
 from pipelines.callbacks import Callbacks, read_lost
 from pipelines.cli.options import account_option, destination_option, json_option
-from pipelines.cli.output import (
-    age_in_words,
-    duration_in_words,
-    emit,
-    new_table,
-    out,
-    say_warning,
-    utc_minute,
-    write,
-)
+from pipelines.cli.output import age_in_words, duration_in_words, emit, new_table, out, say_warning, utc_minute, write
 from pipelines.cli.phone import read_dialling_account, ring_callers, shown_number
 from pipelines.phone_numbers import parse_number
 from pipelines.publish.reader import open_marts

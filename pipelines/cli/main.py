@@ -13,24 +13,11 @@ from pipelines.cli.completion import completion
 from pipelines.cli.lost import lost
 from pipelines.cli.options import add_examples
 from pipelines.cli.output import say, say_error
-from pipelines.errors import CallsError, SettingsError, did_you_mean
+from pipelines.errors import CallsError, SettingsError
 from pipelines.phone_numbers import mask_numbers
 
 
-class Commands(click.Group):
-    """Suggests the command that was meant."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Fails for an unknown name with the one that was meant."""
-        if args and self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
-            near = did_you_mean(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"There is no command '{args[0]}'{near}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="call-warehouse")
 def cli() -> None:
     """Copies a VoIPcloud PBX's call records into a warehouse, without losing or doubling one.

@@ -1,15 +1,12 @@
 """The options that several commands share, words that suggest the one that was meant, and each command's examples."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import date
 from typing import Any
 
 import click
-import pendulum
 
 from pipelines.errors import did_you_mean
-from pipelines.voipcloud.coverage import check_day
 from pipelines.voipcloud.setting_lookup import account_names
 from pipelines.warehouse import ENGINES
 
@@ -22,22 +19,18 @@ class Word(click.Choice[str]):
         return super().get_invalid_choice_message(value, ctx).rstrip(".") + did_you_mean(value, self.choices)
 
 
-class Day(click.ParamType[date]):
-    """A day, as `pendulum.Date`."""
+class Parsed(click.ParamType[Any]):
+    """What one of the functions returns that parse settings, and raise `ValueError`, saying why."""
 
-    name = "day"
+    def __init__(self, name: str, parse: Callable[[Any], Any]) -> None:
+        self.name, self._parse = name, parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> pendulum.Date:
-        """Fails for a day that does not exist, and for one of which no PBX has calls."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Fails with the reason."""
         try:
-            day = pendulum.from_format(value, "YYYY-MM-DD").date()
-        except ValueError:
-            self.fail(f"'{value}' is no date such as 2026-01-31.", param, ctx)
-        try:
-            check_day(day)
+            return self._parse(value)
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
-        return day
 
 
 def _complete_account(_ctx: click.Context, _option: click.Parameter, begun: str) -> list[str]:

@@ -26,7 +26,7 @@ out = Console(highlight=False, soft_wrap=True, width=PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def emit(value: Any, as_json: bool, show: Callable[[], object]) -> None:
+def emit(value: Any, as_json: bool, show: Callable[[], object] = lambda: None) -> None:
     """Write `value` as one JSON document to standard output, or else call `show`."""
     if as_json:
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE

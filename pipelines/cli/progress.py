@@ -1,6 +1,7 @@
 """Progress of loads and builds on standard error: bars and a countdown on a terminal, plain lines elsewhere."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,12 +34,10 @@ def watch_build() -> Iterator[OnModel]:
         yield lambda *_: None
         return
     with _new_bars() as bars:
-        task: list[TaskID] = []
+        task = bars.add_task("models and tests", total=None, note="")
 
         def move(name: str, done: int, total: int) -> None:
-            if not task:
-                task.append(bars.add_task("models and tests", total=total, note=""))
-            bars.update(task[0], completed=done, total=total, note=f"{done} of {total}: {name}")
+            bars.update(task, completed=done, total=total, note=f"{done} of {total}: {name}")
 
         yield move
 
@@ -62,7 +61,7 @@ class _Bars:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
-        self._rows: dict[str, int] = {}
+        self._rows = Counter[str]()
         self._waits: dict[str, tuple[TaskID, float]] = {}  # with the seconds the wait began with
 
     def show_page(self, account: str, page: PageRead, usage: Usage) -> None:
@@ -71,7 +70,7 @@ class _Bars:
         name = f"{account}: {page.endpoint}"
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=None, note="")
-        self._rows[name] = self._rows.get(name, 0) + page.rows
+        self._rows[name] += page.rows
         back_to = f" back to {page.day}" if page.day else ""
         note = f"{self._rows[name]:,} calls{back_to}; requests used {usage.used}, left {usage.left}"
         self._bars.update(self._tasks[name], total=page.days_total, completed=page.days_done, note=note)

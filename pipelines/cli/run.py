@@ -1,14 +1,14 @@
 """The night and its steps: `calls run`, `load`, `build`, `publish`, `report`."""
 
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import pendulum
 
 from pipelines.cli.options import (
-    Day,
+    Parsed,
     Word,
     account_option,
     any_destination_option,
@@ -32,20 +32,14 @@ from pipelines.cli.signals import watch_signals
 from pipelines.errors import CallsError, UnexpectedError, UsageError
 from pipelines.load.account import LoadOptions
 from pipelines.load.pipeline import find_target
-from pipelines.nightly import (
-    NightResult,
-    build,
-    load_accounts,
-    load_errors,
-    log_night,
-    run_night,
-)
+from pipelines.nightly import NightResult, build, load_accounts, load_errors, log_night, run_night
 from pipelines.nightly.log import open_log
 from pipelines.nightly.notify import notify
 from pipelines.publish import publish
 from pipelines.report import write_report
-from pipelines.voipcloud.coverage import DateRange
+from pipelines.voipcloud.coverage import DAY, DateRange
 from pipelines.voipcloud.schemas import ENDPOINTS
+from pipelines.voipcloud.setting_values import parse_day
 from pipelines.voipcloud.settings import read_sound_accounts
 from pipelines.warehouse import read_target
 
@@ -86,8 +80,8 @@ def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, 
 @click.command()
 @account_option
 @click.option("--endpoint", "endpoints", multiple=True, type=Word(ENDPOINTS), help="Only this list; repeatable.")
-@click.option("--from", "first", type=Day(), help="Read again from this UTC day, settled or not.")
-@click.option("--to", "last", type=Day(), help="Read again up to and including this UTC day.")
+@click.option("--from", "first", type=Parsed("day", parse_day), help="Read again from this UTC day, settled or not.")
+@click.option("--to", "last", type=Parsed("day", parse_day), help="Read again up to and including this UTC day.")
 @on_budget_option
 @click.option("--allow-shrink", is_flag=True, help="Replace days of which the PBX offers fewer calls than are stored.")
 @any_destination_option
@@ -96,8 +90,8 @@ def run(accounts: tuple[str, ...], on_budget: Any, destination: Any, jobs: int, 
 def load(
     accounts: tuple[str, ...],
     endpoints: tuple[str, ...],
-    first: pendulum.Date | None,
-    last: pendulum.Date | None,
+    first: date | None,
+    last: date | None,
     on_budget: Any,
     allow_shrink: bool,
     destination: str,
@@ -145,9 +139,9 @@ def make_report(show_numbers: bool, out: Path | None, destination: Any) -> None:
     write(f"The report: {write_report(read_target(destination), out, show_numbers=show_numbers)}")
 
 
-def _days_again(first: pendulum.Date | None, last: pendulum.Date | None) -> DateRange | None:
+def _days_again(first: date | None, last: date | None) -> DateRange | None:
     if first is None and last is None:
         return None
     if first and last and first > last:
         raise UsageError(f"--from {first} is after --to {last}.")
-    return DateRange(first, last.add(days=1) if last else None)
+    return DateRange(first, last + DAY if last else None)

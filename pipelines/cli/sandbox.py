@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import click
 import pyarrow as pa
 
+from pipelines.cli.options import Parsed
 from pipelines.cli.output import finish, print_night
 from pipelines.cli.progress import watch_build, watch_loads
 from pipelines.cli.signals import watch_signals
@@ -35,13 +36,6 @@ DEMO_TIMEZONE = "Australia/Sydney"
 LATE_WITHIN_SECONDS = 36 * 3600.0
 
 
-def _zone(_ctx: click.Context, _option: click.Parameter, name: str) -> str:
-    try:
-        return parse_zone(name)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from None
-
-
 def _words(field: str) -> click.Choice[str]:
     return click.Choice(get_args(get_type_hints(Style)[field]))
 
@@ -52,7 +46,7 @@ def _words(field: str) -> click.Choice[str]:
 @click.option("--calls-per-day", type=click.FloatRange(1), default=600.0, help="In all queues, on a weekday.")
 @click.option("--seed", type=int, default=1, help="Another seed gives other calls.")
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="An account's key; repeat for several PBXs.")
-@click.option("--timezone", default=DEMO_TIMEZONE, callback=_zone, help="Where the call centre is.")
+@click.option("--timezone", default=DEMO_TIMEZONE, type=Parsed("zone", parse_zone), help="Where the call centre is.")
 @click.option("--envelope", type=_words("envelope"), default="data", help="Shape of an answer.")
 @click.option("--instants", type=_words("instants"), default="Z_millis", help="How instants are written.")
 @click.option("--day-filter", type=_words("day_filter"), default="local", help="Whose midnight a date means.")

@@ -41,5 +41,5 @@ def _examine(accounts: tuple[str, ...], engine: str, *, as_json: bool = False) -
             out.print(f"{MARKS[finding.verdict]} ", end="")
             whose = f"{finding.account}: " if finding.account else ""
             write(f"{whose}{finding.what}: {finding.found}")
-    emit({"findings": found}, as_json, lambda: None)
+    emit({"findings": found}, as_json)
     sys.exit(max((finding.exit_code for finding in found), key=SEVERITY.index))

@@ -66,7 +66,7 @@ BAD_SETTINGS = [
 BAD_NAMES = ["au__1", "au_", "a" * 41, "1a", "Au"]
 
 BAD_ARGUMENTS = [
-    (["lod"], "did you mean 'load'?"),
+    (["lod"], "Did you mean 'load'?"),
     (["load", "--fron", "2026-01-01"], "--from"),
     (["load", "--endpoint", "user"], "user_calls"),
     (["load", "--account", "mian"], "did you mean 'main'?"),

@@ -84,7 +84,7 @@ def test_every_example_is_one(name: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [
-        (["los"], "did you mean 'lost'?"),
+        (["los"], "Did you mean 'lost'?"),
         (["lost", "--show-number"], "Did you mean '--show-numbers'"),
         (["load", "--acount", "north"], "Did you mean '--account'"),
         (["load", "--account", "nroth"], "did you mean 'north'?"),
