@@ -7,13 +7,13 @@ users have given are never markup, neither there nor in the page, which writes t
 
 import base64
 import hashlib
-import json
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 import vl_convert
 from jinja2 import Environment, FileSystemLoader
 
@@ -125,11 +125,5 @@ def _hash(text: str) -> str:
 
 def _json(value: Any) -> str:
     """JSON that cannot end its script block, whatever the name of a queue."""
-    text = json.dumps(value, default=_as_text, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = orjson.dumps(value, default=date.isoformat).decode()  # `default` is for pendulum's dates
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    raise TypeError(type(value).__name__)

@@ -17,13 +17,12 @@ RANGES = {"limit": (1, 10_000, 100), "offset": (0, 10**12, 0)}  # least, most, d
 DIAL_FIELDS = ("user_number", "number_to_call")
 
 
+@dataclass(eq=False)
 class Refused(Exception):
     """The PBX answers with `code` and `text` (empty: the code's usual text)."""
 
-    def __init__(self, code: int, text: str = "") -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
+    code: int
+    text: str = ""
 
 
 @dataclass(frozen=True)
