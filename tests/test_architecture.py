@@ -86,7 +86,7 @@ def draw_rooms() -> dict[str, set[str]]:
 
 
 def assert_no_circle(imports: Imports) -> None:
-    """Nobody imports, by however many steps, whoever imports it."""
+    """No module imports, directly or through others, a module that imports it."""
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:

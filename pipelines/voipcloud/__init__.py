@@ -107,12 +107,6 @@ def read_lists(state: Mapping[str, Any], account: str) -> dict[str, ListState]:
     return {name: _stored(known, name, account, pipeline=f"calls_{account}") for name in ENDPOINTS}
 
 
-def read_coverage(state: Mapping[str, Any], account: str) -> dict[str, Coverage]:
-    """Coverage by endpoint, of the lists that were ever read. Raises as `read_lists` does."""
-    lists = read_lists(state, account)
-    return {name: found.coverage for name, found in lists.items() if not found.coverage.is_empty}
-
-
 def check_destination(capabilities: DestinationCapabilitiesContext | None, name: str) -> None:
     """Raises `SettingsError` for a destination that would not replace the days which are loaded again."""
     table: Any = {

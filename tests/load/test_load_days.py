@@ -10,7 +10,7 @@ from pipelines.errors import PbxUnavailable
 from pipelines.load.pipeline import read_local_state
 from pipelines.sandbox.account import Account
 from pipelines.sandbox.responses import Style, WireRow
-from pipelines.voipcloud import read_coverage
+from pipelines.voipcloud import read_lists
 from pipelines.voipcloud.coverage import DAY, DateRange
 from tests.support.site import Site, as_stored, as_told, assert_days, assert_truth, queue_call, queue_table, user_call
 
@@ -192,7 +192,7 @@ def test_another_time_zone_in_two_runs(make_site: MakeSite, is_cut_short: bool) 
     assert ended.error is None
     assert not any("fewer" in warning for warning in ended.warnings)
     assert_truth(site)
-    assert not read_coverage(read_local_state("main"), "main")["queue_calls"].is_moved
+    assert not read_lists(read_local_state("main"), "main")["queue_calls"].coverage.is_moved
 
 
 def test_names_filter_leaves_no_rejects_behind(make_site: MakeSite) -> None:

@@ -156,7 +156,7 @@ def test_deep_nesting_stops_nothing(depth: int) -> None:
 
 
 def test_records_without_a_start_belong_to_no_day() -> None:
-    """A record that tells no start is unplaced, in the row it stood in; that row borrows the second of the next that
+    """A record without a start is unplaced, in the row it stood in; that row borrows the second of the next that
     has one, or at the bottom of the one above."""
     rows: list[Any] = [
         None,
